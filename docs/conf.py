@@ -24,7 +24,16 @@ include_patterns = [
     "SECURITY.md",
     "benchmarks/NOTES.md",
 ]
-exclude_patterns = ["build", "data", "results", ".*", "docs/results", "tests", "tune_ad"]
+exclude_patterns = [
+    "build",
+    "data",
+    "results",
+    ".*",
+    "docs/results/records",
+    "docs/results/reports",
+    "tests",
+    "tune_ad",
+]
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
@@ -32,7 +41,7 @@ extensions = [
     "docs.site.mathml",
     "docs.site.docstrings",
     "docs.site.tables",
-    "docs.site.gallery",
+    "docs.site.results",
     "docs.site.opening",
 ]
 

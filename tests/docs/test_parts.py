@@ -6,11 +6,10 @@ import pytest
 
 from docs.site import options, records, searches
 from docs.site.docstrings import as_restructured_text, with_literal_blocks
-from docs.site.gallery import exhibits
 from docs.site.markdown import attributes, table
 from docs.site.mathml import mathml
+from docs.site.results import copy_reports
 from docs.site.tables import PARTS
-from tests.analysis import planted
 from tests.docs import running
 from tests.docs.blocks import Block
 from tune_ad.app.command_line.options import OPTIONS
@@ -122,21 +121,14 @@ def test_a_formula_is_mathml():
         mathml(r"\nonsense x", "inline")
 
 
-def test_the_gallery_works_without_studies(tmp_path):
-    assert exhibits(tmp_path, tmp_path / "out") == []
-
-
-@pytest.mark.parametrize(
-    ("planned", "state"), [(3, "in progress (2 of 3 trials)"), (2, ""), (1, "")]
-)
-def test_the_gallery_says_which_studies_are_in_progress(tmp_path, planned, state):
-    ended = [planted.record(0, {"width": 1.0}, [0.9]), planted.record(1, {"width": 2.0}, [None])]
-    budget = {"trials": planned, "evaluation_seeds": 0, "seeds": 1}
-    planted.write(tmp_path, ended, budget=budget)
-    (exhibit,) = exhibits(tmp_path, tmp_path / "out")
-    assert (exhibit.name, exhibit.state) == ("planted", state)
-    figure = tmp_path / "out" / "planted" / "figures" / f"{exhibit.figure}.svg"
-    assert exhibit.caption and figure.is_file()
+def test_the_reports_of_results_are_copied_with_what_a_page_needs(tmp_path):
+    report = tmp_path / "reports" / "mine"
+    for name in ("report.html", "report.md", "figures/loss.svg", "figures/loss.pdf"):
+        (report / name).parent.mkdir(parents=True, exist_ok=True)
+        (report / name).write_text(name)
+    assert copy_reports(tmp_path / "reports", tmp_path / "site") == ["mine"]
+    copied = {path.name for path in (tmp_path / "site" / "mine").rglob("*.*")}
+    assert copied == {"report.html", "loss.svg"}
 
 
 @pytest.mark.parametrize(

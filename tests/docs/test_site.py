@@ -73,8 +73,9 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(site):
-    """Every page of the site, without the reports of the gallery, by its path."""
-    paths = [p for p in site.rglob("*.html") if site / "docs" / "gallery" not in p.parents]
+    """Every page of the site, without the copied reports, by its path."""
+    reports = site / "docs" / "results" / "reports"
+    paths = [p for p in site.rglob("*.html") if reports not in p.parents]
     return {path: Page(path.read_text(encoding="utf-8")) for path in paths}
 
 
@@ -140,14 +141,14 @@ def test_formulas_are_drawn_by_the_browser(site, pages):
     assert left == []
 
 
-def test_the_gallery_has_the_report_of_every_study(site, pages):
-    records = sorted((PROJECT / "docs" / "results").rglob("study.json"))
-    shown = text_of(pages, site, "gallery.html")
-    for file in records:
-        name = file.parent.name
-        assert name in shown
-        assert (site / "docs" / "gallery" / name / "report.html").is_file()
-        assert not (file.parent / "report.html").exists()  # nothing is written to the records
+def test_the_page_of_results_leads_to_the_reports(site, pages):
+    page = site / "docs" / "results" / "README.html"
+    links = pages[page].links
+    for report in sorted((PROJECT / "docs" / "results" / "reports").iterdir()):
+        place = f"reports/{report.name}/report.html"
+        assert place in links
+        assert (page.parent / place).read_bytes() == (report / "report.html").read_bytes()
+    assert not [link for link in links if "records/" in link or link.endswith(".md")]
 
 
 def test_the_first_page_leads_to_the_site(site, pages):
