@@ -39,6 +39,7 @@ class Curve(NamedTuple):
         epochs: the numbers of finished epochs.
         values: the quantity then.
         trial: the number of the trial; -1 for a model on fresh seeds.
+        seed: the seed of the model; -1 for a trial.
     """
 
     label: str
@@ -46,6 +47,7 @@ class Curve(NamedTuple):
     epochs: np.ndarray
     values: np.ndarray
     trial: int = -1
+    seed: int = -1
 
 
 class Drop(NamedTuple):
@@ -138,6 +140,13 @@ def learning_curves(study: StudyRecords, result: Result) -> LearningCurves | Non
     )
 
 
+def curves_on_test_images(study: StudyRecords, result: Result) -> list[Curve]:
+    """The test AUROC of each model of a result over the epochs; empty if it was not recorded."""
+    read = [_stored(study, record, study.retrains) for record in result.tested]
+    stored = [curves for curves in read if curves is not None]
+    return [*_of_models(study, stored, ORACLE.metric)]
+
+
 def _candidates(study: StudyRecords) -> tuple[Response, ...]:
     """The metrics that may be drawn, the preferred one first: that by which trials are ranked."""
     return tuple(dict.fromkeys((response_of(study), VALIDATION, ORACLE)))
@@ -199,7 +208,8 @@ def _of_models(
             if known.sum() >= LEAST:
                 title = study.task_title(replica.task)
                 label = f"{title}, seed {replica.seed}"
-                yield Curve(label, title, curves.epochs[known], sign * values[known])
+                values = sign * values[known]
+                yield Curve(label, title, curves.epochs[known], values, seed=replica.seed)
 
 
 def _by_declared_score(record: TrialRecord, metric: Metric) -> Sequence[float] | None:

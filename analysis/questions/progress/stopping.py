@@ -1,0 +1,163 @@
+"""How much a result depends on where training stops: test AUROC over the epochs.
+
+Only studies that record the test AUROC at every report have it. The best epoch is found on the
+test set, so its AUROC is optimistic: it says how much could be claimed by stopping well, and must
+not be reported as a result.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from analysis.document import theme
+from analysis.document.format import short
+from analysis.questions.progress.learning_curves import Curve, curves_on_test_images
+from analysis.quoted import Result
+from analysis.stats.estimates import Estimate, estimate
+from analysis.study import StudyRecords
+
+
+class Stopping(NamedTuple):
+    """The test AUROC of a result at every report, means over its classes.
+
+    Attributes:
+        label: the label of the result.
+        epochs: the numbers of finished epochs.
+        auroc: the AUROC then, one value per seed.
+        best: the position of the report with the largest mean.
+        gain: the AUROC of that report minus that of the last one, paired by seed.
+        half: the last report minus the one at half of the epochs, paired by seed; no value if
+            there is no report there.
+        spread: the largest minus the smallest mean of the reports of the second half.
+        largest: the largest spread of a single class, by its mean over seeds.
+        task: the title of that class.
+    """
+
+    label: str
+    epochs: np.ndarray
+    auroc: Sequence[Estimate]
+    best: int
+    gain: Estimate
+    half: Estimate
+    spread: float
+    largest: float
+    task: str
+
+
+def stopping(study: StudyRecords, results: Sequence[Result]) -> list[Stopping]:
+    """The results whose test AUROC was recorded over the epochs.
+
+    A model that lacks a report, as after early stopping, has no part in it.
+
+    Args:
+        study: the records.
+        results: the reported results.
+    """
+    found = [_of_result(result.label, curves_on_test_images(study, result)) for result in results]
+    return [one for one in found if one is not None]
+
+
+def _of_result(label: str, curves: Sequence[Curve]) -> Stopping | None:
+    longest = max((len(curve.epochs) for curve in curves), default=0)
+    whole = [curve for curve in curves if len(curve.epochs) == longest]
+    if longest < 2:
+        return None
+    epochs = whole[0].epochs
+    by_seed, by_task = defaultdict(list), defaultdict(list)
+    for curve in whole:
+        by_seed[curve.seed].append(curve.values)
+        by_task[curve.task].append(curve.values)
+    seeds = np.array([np.mean(values, axis=0) for values in by_seed.values()])
+    tasks = {task: np.mean(values, axis=0) for task, values in by_task.items()}
+    second = epochs >= epochs[-1] / 2
+    best = int(seeds.mean(axis=0).argmax())
+    spreads = {task: float(np.ptp(values[second])) for task, values in tasks.items()}
+    task = max(spreads, key=lambda name: spreads[name])
+    return Stopping(
+        label=label,
+        epochs=epochs,
+        auroc=[estimate([float(v) for v in seeds[:, k]]) for k in range(longest)],
+        best=best,
+        gain=_difference(seeds[:, best], seeds[:, -1]),
+        half=_since(seeds, epochs),
+        spread=float(np.ptp(seeds.mean(axis=0)[second])),
+        largest=spreads[task],
+        task=task,
+    )
+
+
+def _since(seeds: np.ndarray, epochs: np.ndarray) -> Estimate:
+    """The last report minus the one nearest to half of the epochs."""
+    at_half = np.flatnonzero(np.isclose(epochs, epochs[-1] / 2, atol=epochs[-1] / 20))
+    if not len(at_half):
+        return estimate([], (-1.0, 1.0))
+    return _difference(seeds[:, -1], seeds[:, at_half[0]])
+
+
+def _difference(first: np.ndarray, second: np.ndarray) -> Estimate:
+    return estimate([float(value) for value in first - second], (-1.0, 1.0))
+
+
+def orders(found: Sequence[Stopping]) -> list[tuple[float, list[str]]]:
+    """The order of the results, best first, by their mean at each share of their epochs.
+
+    Only shares of the epochs at which all results have a report, each within a hundredth.
+
+    Returns:
+        Pairs of the share, in (0, 1], and the labels.
+    """
+    if not found:
+        return []
+    shares = [one.epochs / one.epochs[-1] for one in found]
+    common = []
+    for share in shares[0]:
+        places = [np.flatnonzero(np.isclose(other, share, atol=0.01)) for other in shares]
+        if all(len(place) for place in places):
+            means = [one.auroc[place[0]].mean for one, place in zip(found, places, strict=True)]
+            ranked = [found[k].label for k in np.argsort([-mean for mean in means], kind="stable")]
+            common.append((float(share), ranked))
+    return common
+
+
+def leads(found: Sequence[Stopping]) -> list[tuple[float, str]]:
+    """The result that leads, with the share of the epochs from which it does, in order."""
+    first = [(share, labels[0]) for share, labels in orders(found)]
+    changes = [later for earlier, later in pairwise(first) if earlier[1] != later[1]]
+    return [*first[:1], *changes]
+
+
+def draw_stopping(found: Sequence[Stopping]) -> Figure:
+    """The mean test AUROC of each result over the epochs, with the interval over seeds."""
+    labels = [one.label for one in found]
+    columns = theme.legend_columns(labels)
+    canvas = theme.canvas(2.8 + 0.2 * math.ceil(len(labels) / columns))
+    axes = canvas.one
+    for k, one in enumerate(found):
+        means, low, high = (
+            100 * np.array([getattr(value, name) for value in one.auroc])
+            for name in ("mean", "low", "high")
+        )
+        axes.plot(
+            one.epochs,
+            means,
+            color=theme.colour(k),
+            ls=theme.LINES[k % len(theme.LINES)],
+            lw=1.6,
+            label=one.label,
+        )
+        if np.isfinite(low).all():
+            theme.band(axes, one.epochs, low, high, k)
+        texts = [
+            f"{one.label}, epoch {short(float(epoch))}: {value.mean_interval()} %"
+            for epoch, value in zip(one.epochs, one.auroc, strict=True)
+        ]
+        theme.points(axes, one.epochs, means, texts, s=16, color=theme.colour(k), zorder=3)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("test AUROC, %")
+    canvas.figure.legend(loc="outside lower center", ncols=columns, frameon=False)
+    return canvas.figure

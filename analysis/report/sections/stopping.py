@@ -1,0 +1,83 @@
+"""How much of a result is due to where training stops."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+
+from analysis.document.blocks import Cell, Figure, Section, Table, Text
+from analysis.document.format import PERCENTAGE_POINTS, short
+from analysis.questions.progress.stopping import Stopping, draw_stopping, leads, stopping
+from analysis.report.findings import Findings
+from tune_ad.wording import count
+
+PLACE = 33
+MOST_DRAWN = 8
+CAPTION = (
+    "Test AUROC in per cent at the last epoch, mean over classes [95 % interval over n seeds]; "
+    "differences in points, paired by seed. Since half: the last report minus that at half of the "
+    "epochs. Best minus last: the report with the largest mean minus the last one. The best epoch "
+    "is found on the test set: its AUROC is optimistic and no result. Spread: the largest minus "
+    "the smallest mean of the reports of the second half; of a class: that of the class in which "
+    "it is largest."
+)
+
+
+def section(findings: Findings) -> Section | None:
+    """The test AUROC over the epochs; None if it was not recorded."""
+    found = stopping(findings.study, findings.results)
+    if not found:
+        return None
+    drawn = sorted(found, key=lambda one: -one.auroc[-1].mean)[:MOST_DRAWN]
+    return Section(
+        "Where training stops",
+        [Text(_sentences(found)), _figure(drawn, len(found)), _table(found)],
+    )
+
+
+def _sentences(found: Sequence[Stopping]) -> str:
+    """The result that depends most on the last epoch, and who leads when."""
+    most = max(found, key=lambda one: one.gain.mean)
+    text = (
+        f"Stopping after the epoch that is best on the test set would add at most "
+        f"{most.gain.mean_interval(PERCENTAGE_POINTS)} points to a result ({most.label}, epoch "
+        f"{short(float(most.epochs[most.best]))} of {short(float(most.epochs[-1]))}, n = "
+        f"{count(most.gain.n, 'seed')}); published tables do not always say which epoch they show."
+    )
+    changes = leads(found) if len(found) > 1 else []
+    if len(changes) > 1:
+        first, last = changes[0], changes[-1]
+        text += (
+            f" Which result leads depends on it: {first[1]} at {first[0]:.0%} of the epochs, "
+            f"{last[1]} from {last[0]:.0%} on."
+        )
+    elif changes:
+        text += f" {changes[0][1]} leads at every report."
+    return text
+
+
+def _figure(drawn: Sequence[Stopping], results: int) -> Figure:
+    some = f" of {count(results, 'result')}" * (len(drawn) < results)
+    caption = (
+        f"Test AUROC over the epochs of {len(drawn)}{some}, mean over classes; bands: 95 % "
+        "interval over seeds (none for one seed). It selects nothing."
+    )
+    return Figure("stopping", partial(draw_stopping, drawn), caption)
+
+
+def _table(found: Sequence[Stopping]) -> Table:
+    rows = [
+        {
+            "result": one.label,
+            "epochs": short(float(one.epochs[-1])),
+            "last": one.auroc[-1].interval_cell(),
+            "since half": one.half.interval_cell(PERCENTAGE_POINTS),
+            "best epoch": short(float(one.epochs[one.best])),
+            "best minus last": one.gain.interval_cell(PERCENTAGE_POINTS),
+            "spread": Cell(f"{100 * one.spread:.1f}", one.spread),
+            "spread of a class": Cell(f"{100 * one.largest:.1f} ({one.task})", one.largest),
+            "n": one.auroc[-1].n,
+        }
+        for one in found
+    ]
+    return Table("stopping", pd.DataFrame(rows), CAPTION)
