@@ -92,6 +92,7 @@ def test_a_folder_without_a_study_is_refused(tmp_path):
         analysis.read(tmp_path)
 
 
+@pytest.mark.slow
 def test_every_block_of_the_page_runs_in_order(finished, tmp_path, monkeypatch, capsys):
     shutil.copytree(finished.folder.path, tmp_path / "results" / "quickstart")
     monkeypatch.chdir(tmp_path)

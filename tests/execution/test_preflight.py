@@ -141,6 +141,7 @@ def test_a_node_answers_in_a_process_that_ends_with_the_question(ray_session):
     assert len({*answers, os.getpid()}) == 3
 
 
+@pytest.mark.slow
 def test_the_folder_is_checked_by_a_task_on_the_node(ray_session, tmp_path):
     check_shared_folder(tmp_path / "study", live_nodes())
     assert [*tmp_path.iterdir()] == []

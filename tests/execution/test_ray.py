@@ -243,6 +243,7 @@ def place_of(suite):
     raise AssertionError("the images lie nowhere")
 
 
+@pytest.mark.slow
 def test_the_processes_of_a_machine_share_the_images(ray_session, finished):
     images = np.zeros((2000, 1, 28, 28), np.uint8)
     stored = ray.put(replace(finished.session.suite, images=images))

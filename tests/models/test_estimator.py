@@ -56,6 +56,7 @@ def rows():
     return stream.normal(size=(200, 3)) * [1, 10, 100], stream.normal(size=(50, 3)) * 300
 
 
+@pytest.mark.slow
 def test_every_check_of_scikit_learn_but_those_listed_is_passed():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "too few images for a false-alarm rate")

@@ -92,6 +92,7 @@ def test_noise_of_one_seed_is_unknown_and_chance_alone_is_the_floor():
     draw_importances(result)
 
 
+@pytest.mark.slow
 def test_few_trials_promise_nothing_of_a_parameter_that_does_nothing():
     result = importances(observations(sampled(additive, n=FEWEST + 2), "PGN"))
     assert result.verdicts()["idle"] != ABOVE

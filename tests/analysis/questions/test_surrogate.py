@@ -68,6 +68,7 @@ def test_a_good_r2_by_chance_is_not_trusted():
     assert not Skill(0.2, 0.1, 0.3).trusted, "it is better, but not good"
 
 
+@pytest.mark.slow
 def test_permutation_orders_planted_parameters(plain):
     increase = permutation(plain)["mean"]
     assert increase["strong"] > increase["choice"] > increase["idle"]
