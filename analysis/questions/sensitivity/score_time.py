@@ -112,7 +112,7 @@ def draw_score_time(curve: ScoreTimeCurve) -> Figure:
     x = [point.value for point in finite] if curve.numeric else [*map(float, range(len(finite)))]
     for task in finite[0].classes if finite else ():
         aurocs = [100 * point.classes[task] for point in finite]
-        axes.plot(x, aurocs, **THIN)
+        axes.plot(x, aurocs, label=task, **THIN)
     _draw_mean(axes, x, finite, curve.numeric)
     _draw_asymptote(axes, [point for point in curve.points if math.isinf(point.value)])
     _draw_reported(axes, x, finite)

@@ -39,9 +39,12 @@ def complete(drawing: Drawing) -> None:
     """
     if not isinstance(drawing, theme.Sheet):
         return
+    panels = len([axes for axes in drawing.axes if axes.get_title()])
     for axes in drawing.axes:
         axes.autoscale(False)
-        for name, x, y in [*_unnamed(drawing, axes)]:
+        panel = axes.get_title() if panels > 1 else ""
+        for label, x, y in [*_unnamed(drawing, axes)]:
+            name = ", ".join(filter(None, (panel, label)))
             texts = [_text(axes, name, *position) for position in zip(x, y, strict=True)]
             added = theme.points(axes, x, y, texts, alpha=0, s=80, zorder=-1)
             if added is not None:
@@ -92,7 +95,7 @@ def _in_view(axes: Axes, label: str, positions: object) -> tuple[str, np.ndarray
 
 
 def _text(axes: Axes, name: str, x: float, y: float) -> str:
-    """The values of a point, after the label of its artist."""
+    """The values of a point, after the title of its panel and the label of its artist."""
     values = f"{_value(axes.xaxis, x)}, {_value(axes.yaxis, y)}"
     return f"{name}: {values}" if name else values
 

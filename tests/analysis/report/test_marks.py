@@ -94,6 +94,18 @@ def test_what_has_no_text_says_its_values():
     ]
 
 
+def test_the_panel_of_a_value_is_named_if_there_are_several():
+    def draw():
+        canvas = theme.canvas(3, 1, 2)
+        for axes, title in zip(canvas.axes, ("cat", "dog"), strict=True):
+            axes.plot([1, 2], [3, 4], label="normal")
+            axes.set_title(title)
+        return canvas.figure
+
+    texts = titles(rendered(draw))
+    assert texts == [f"{title}, normal: {x}, {x + 2}" for title in ("cat", "dog") for x in (1, 2)]
+
+
 def test_of_many_points_evenly_spaced_ones_say_their_values():
     def draw():
         canvas = theme.canvas()
