@@ -39,10 +39,11 @@ def complete(drawing: Drawing) -> None:
     """
     if not isinstance(drawing, theme.Sheet):
         return
-    panels = len([axes for axes in drawing.axes if axes.get_title()])
+    titles = {axes: axes.get_title("left") or axes.get_title() for axes in drawing.axes}
+    panels = len([*filter(None, titles.values())])
     for axes in drawing.axes:
         axes.autoscale(False)
-        panel = axes.get_title() if panels > 1 else ""
+        panel = titles[axes] if panels > 1 else ""
         for label, x, y in [*_unnamed(drawing, axes)]:
             name = ", ".join(filter(None, (panel, label)))
             texts = [_text(axes, name, *position) for position in zip(x, y, strict=True)]
