@@ -17,13 +17,14 @@ from tune_ad.errors import UserError, cut, one_line
 from tune_ad.search.checks.records import Misfit, Records, misfits
 from tune_ad.search.claim import Claim
 from tune_ad.search.distributions import from_json
-from tune_ad.selection import RULES
+from tune_ad.selection import RULES, winners
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import CONVERSION
 from tune_ad.storage.plan_traits import PlanTraits
 from tune_ad.storage.records import TrialRecord
 from tune_ad.storage.score_ranks import ScoreRanks
 from tune_ad.storage.values import decode
+from tune_ad.wording import count
 
 
 @dataclass(frozen=True)
@@ -191,6 +192,36 @@ class StudyRecords:
     def retrains(self) -> bool:
         """Whether the results are those of winners that were trained again on fresh seeds."""
         return self.quotes in ("winner", "winners")
+
+    @property
+    def trials_planned(self) -> int:
+        """The number of trials when the study has ended; a plan may have fewer than the budget."""
+        most, planned = int(self.budget["trials"]), self.stored.get("planned")
+        return min(most, sum(planned.values())) if planned else most
+
+    @property
+    def fresh_left(self) -> int:
+        """The number of fresh seeds on which the winners of now are still to be trained again."""
+        if not (self.retrains and self.stored.get("evaluate", True)):
+            return 0
+        each = [[name] for name in self.baselines]
+        groups = each if self.quotes == "winners" else [self.baselines]
+        trained = Counter(record.identity for record in self.evaluation)
+        wanted = int(self.budget["evaluation_seeds"])
+        return sum(
+            max(0, wanted - trained[winner.identity])
+            for _, winner in winners(self.trials, self.rule, groups)
+        )
+
+    @property
+    def so_far(self) -> str:
+        """How far the study is, as the beginning of a sentence; empty if it has ended."""
+        ended = len(self.trials)
+        if ended < self.trials_planned:
+            return f"So far, after {ended} of {count(self.trials_planned, 'trial')}: "
+        if left := self.fresh_left:
+            return f"So far, before {count(left, 'fresh seed')} of the winner: "
+        return ""
 
     @property
     def baselines(self) -> list[str]:

@@ -2,37 +2,41 @@
 
     python benchmarks/price_of_results.py docs/results
 
-The command of each is estimated by `--dry-run`, which times a few training steps. Estimates of
+The command of each is estimated as by `--dry-run`, which times a few training steps. Estimates of
 other commands are removed. Run it while nothing else runs.
 """
 
 import argparse
 import json
-import re
 import shlex
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+from analysis.document.format import duration
 from analysis.evidence.costs import COSTS, Price
 from analysis.evidence.questions import read
+from tune_ad.app.command_line.parser import options, parse
+from tune_ad.app.estimates.pricing import Pricing
+from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.provenance import hardware
 from tune_ad.storage.jsonl import write_atomically
 
-RUN = Path(__file__).resolve().parents[1] / "run.py"
-MARKED = re.compile(r"^\* [^:]+: (?P<size>.+?); (?P<time>about [^,]+)", re.MULTILINE)
 
+def price(words: list[str]) -> Price:
+    """The estimate of a command, one trial at a time.
 
-def price(options: str) -> Price:
-    """The estimate of a command."""
-    words = [sys.executable, str(RUN), *shlex.split(options), "--backend", "serial", "--dry-run"]
-    ended = subprocess.run(words, capture_output=True, text=True)
-    found = MARKED.search(ended.stdout)
-    if ended.returncode or found is None:
-        raise SystemExit(f"{shlex.join(words)} gave no estimate: {ended.stderr or ended.stdout}")
-    machine = str(hardware("cpu")["processor"])
-    return Price(found["size"], found["time"] + " on one core", machine, time.strftime("%Y-%m-%d"))
+    Args:
+        words: the options of the command.
+    """
+    chosen = options(parse([*words, "--backend", "serial", "--dry-run"]))
+    session = prepare(chosen, lambda line: None, dry_run=True)
+    cost = Pricing(session).costs()[session.study.budget_name]
+    return Price(
+        size=cost.size.in_words(not session.study.search.of_whole_sets),
+        time=f"about {duration(cost.total)} one trial at a time",
+        machine=str(hardware("cpu")["processor"]),
+        date=time.strftime("%Y-%m-%d"),
+    )
 
 
 def main() -> None:
@@ -42,8 +46,9 @@ def main() -> None:
     folder = parser.parse_args().folder
     found = {}
     for left in read(folder).left:
-        found[left.options] = price(left.options)._asdict()
-        print(f"{left.options}: {found[left.options]['size']}; {found[left.options]['time']}")
+        estimated = price(shlex.split(left.options))
+        found[left.options] = estimated._asdict()
+        print(f"{left.options}: {estimated.size}; {estimated.time}")
     write_atomically(folder / COSTS, json.dumps(found, indent=1) + "\n")
 
 

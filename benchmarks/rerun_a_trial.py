@@ -4,7 +4,9 @@
 
 A trial is drawn at random from the complete ones of all studies in a folder, or of those named by
 --study. Its record is taken out of a copy of the study, which is then resumed: the same
-configuration is trained with the same seeds on the same images.
+configuration is trained with the same seeds on the same images, by the code of today. The numbers
+are those of the record if all are equal (exit code 0), or agree if the mean lies in the record's
+95 % interval over seeds (also 0); otherwise they differ (1).
 """
 
 import argparse
@@ -21,8 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from analysis.report.next_steps import repeating
+from analysis.stats.estimates import estimate
 from analysis.study import StudyRecords
 from tune_ad.app.provenance import hardware
+from tune_ad.errors import UserError
 from tune_ad.storage.metric import TEST_AUROC
 from tune_ad.storage.records import TrialRecord
 
@@ -30,7 +34,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def drawn(records: Path, names: list[str], seed: int) -> tuple[StudyRecords, TrialRecord]:
-    """A study and one of its complete trials, at random."""
+    """A study and one of its complete trials, at random.
+
+    Raises:
+        UserError: if there is none.
+    """
     studies = [StudyRecords.read(file.parent) for file in sorted(records.glob("*/study.json"))]
     trials = [
         (study, record)
@@ -38,6 +46,12 @@ def drawn(records: Path, names: list[str], seed: int) -> tuple[StudyRecords, Tri
         if not names or study.name in names
         for record in study.complete
     ]
+    if not trials:
+        wanted = f" of {', '.join(names)}" if names else ""
+        raise UserError(
+            f"{records} holds no complete trial{wanted}; it has "
+            f"{', '.join(study.name for study in studies) or 'no study'}"
+        )
     return random.Random(seed).choice(trials)
 
 
@@ -63,6 +77,24 @@ def resume(study: StudyRecords, results: Path) -> None:
         raise SystemExit(f"{shlex.join(command)} ended with {ended.returncode}:\n{ended.stderr}")
 
 
+def compared(first: TrialRecord, second: TrialRecord) -> tuple[str, bool]:
+    """How the test AUROCs of a trial compare with those of its record, and whether they agree."""
+    before, now = (np.array(record.metrics[TEST_AUROC], dtype=float) for record in (first, second))
+    seeds = [replica.seed for replica in first.replicas]
+    of_seeds = [float(before[np.array(seeds) == seed].mean()) for seed in dict.fromkeys(seeds)]
+    interval = estimate(of_seeds)
+    text = (
+        f"{first.baseline}, trial {first.number}, {len(before)} models: mean test AUROC "
+        f"{before.mean():.6f} in the record, {now.mean():.6f} now; "
+    )
+    if (before == now).all():
+        return f"{text}every model has the same number", True
+    apart = f"the largest difference of a model is {np.abs(before - now).max():.2g}"
+    if interval.low <= now.mean() <= interval.high:
+        return f"{text}{apart}; within the interval {interval}", True
+    return f"{text}{apart}; NOT within the interval {interval}", False
+
+
 def main() -> None:
     """Draw, train again, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -70,20 +102,23 @@ def main() -> None:
     parser.add_argument("--study", action="append", default=[], help="draw from this study alone")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
     options = parser.parse_args()
-    study, record = drawn(options.records, options.study, options.seed)
+    try:
+        study, record = drawn(options.records, options.study, options.seed)
+    except UserError as error:
+        parser.exit(UserError.exit_code, f"error: {error}\n")
     with tempfile.TemporaryDirectory() as folder:
         copy = without(study, record, Path(folder))
         resume(study, Path(folder))
-        again = {other.number: other for other in StudyRecords.read(copy).complete}
-    if record.number not in again:
+        again = StudyRecords.read(copy)
+    found = {other.number: other for other in again.complete}
+    if record.number not in found:
         raise SystemExit(f"trial {record.number} of {study.name} was not trained again")
-    first, second = (np.array(r.metrics[TEST_AUROC]) for r in (record, again[record.number]))
-    apart = np.abs(first - second)
-    print(f"{study.name}, trial {record.number} ({record.baseline}), {len(first)} models")
-    print(f"mean test AUROC: {first.mean():.6f} in the record, {second.mean():.6f} now")
-    print(f"the same number: {int((apart == 0).sum())} of {len(first)} models")
-    print(f"largest difference: {apart.max():.2g}")
+    text, agrees = compared(record, found[record.number])
+    print(f"{study.name}: {text}")
+    commits = dict.fromkeys(run["versions"].get("commit") for run in again.stored["runs"])
+    print(f"commits: {', '.join(map(str, commits))}")
     print(f"{time.strftime('%Y-%m-%d')}, {hardware('cpu')['processor']}")
+    raise SystemExit(0 if agrees else 1)
 
 
 if __name__ == "__main__":

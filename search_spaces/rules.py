@@ -1,4 +1,4 @@
-"""Which rule selects without labels? PGN, Deep SVDD and beta-VAE, 40 configurations each.
+"""Which rule selects without labels? PGN, Deep SVDD and beta-VAE, 20 or 40 configurations each.
 
 The configurations fill the space of each detector evenly and do not depend on results, so every
 selection rule has the same ones to choose from, and their sensitivities are not biased by a
@@ -27,6 +27,7 @@ SMALL = Budget(
 SMALL_COLOUR = replace(
     SMALL,
     trials=60,
+    seeds=4,
     classes=(0, 8),
     validation_images=150,
     only={"batch_size": (20,), "width": (0.5,), "epochs": (10, 20)},

@@ -1,20 +1,22 @@
 """What was not run, and what it would cost: measured in what ran, or estimated beforehand."""
 
-import json
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from analysis.document.format import duration
+from analysis.document.format import duration, in_words
 from analysis.evidence.entries import Entry
-from analysis.evidence.questions import Left
+from analysis.evidence.questions import QUESTIONS, Left
 from analysis.report.render.markdown import escaped
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
+from tune_ad.storage.json_files import check_kind, read_object
 from tune_ad.wording import count
 
 COSTS = "costs.json"
 """The estimates by the options of a command, written by `benchmarks/price_of_results.py`."""
+REMEDY = "write it again by make costs"
 
 
 class Price(NamedTuple):
@@ -42,11 +44,12 @@ def prices(folder: Path) -> dict[str, Price]:
     path = folder / COSTS
     if not path.exists():
         return {}
-    try:
-        stored: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {options: Price(**price) for options, price in stored.items()}
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged: {error}; write it again by make costs") from None
+    stored = read_object(path, REMEDY)
+    check_kind(stored, {"*": dict.fromkeys(Price._fields, str)}, str(path), REMEDY)
+    return {
+        options: Price(**{name: price[name] for name in Price._fields})
+        for options, price in stored.items()
+    }
 
 
 def not_run(shown: Sequence[Entry], left: Sequence[Left], folder: Path) -> list[str]:
@@ -58,32 +61,62 @@ def not_run(shown: Sequence[Entry], left: Sequence[Left], folder: Path) -> list[
         folder: the folder of the estimates.
 
     Raises:
-        UserError: if a command has no estimate.
+        UserError: if a command has no estimate, or is that of a study with records.
     """
+    studies = {study.name: study for entry in shown for study in entry.studies}
     known = prices(folder)
-    if lacking := [one.options for one in left if one.options not in known]:
-        raise UserError(f"{folder / COSTS} has no estimate of {lacking[0]!r}: run make costs")
-    lines = [
-        f"- {escaped(_rest(study))}"
-        for study in {study.name: study for entry in shown for study in entry.studies}.values()
-        if len(study.trials) < int(study.budget["trials"])
-    ]
-    lines += [f"- {_estimated(one, known[one.options])}" for one in left]
+    lines = [f"- {escaped(text)}" for study in studies.values() for text in _rest(study)]
+    for one in left:
+        _check(one, studies, known, folder)
+        lines.append(f"- {_estimated(one, known[one.options])}")
     return ["## What was not run", "\n".join(lines)] if lines else []
 
 
-def _rest(study: StudyRecords) -> str:
-    """The trials that are left, at the mean time of those that have ended."""
-    ended = len(study.trials)
-    rest = int(study.budget["trials"]) - ended
-    text = f"{study.name}: {count(rest, 'trial')} of {study.budget['trials']} are left"
-    if not ended:
-        return f"{text}."
-    mean = sum(record.seconds for record in study.trials) / ended
-    return (
-        f"{text}; at the mean time of the others, {duration(mean)}, about "
-        f"{duration(rest * mean)} on one core."
-    )
+def _check(
+    one: Left, studies: Mapping[str, StudyRecords], known: Mapping[str, Price], folder: Path
+) -> None:
+    """Refuse what has records, or no estimate."""
+    words = [*shlex.split(one.options), ""]
+    named = dict(zip(words, words[1:], strict=False))
+    study = studies.get(named.get("--search", ""))
+    if study is not None and study.search["budget_name"] == named.get("--budget"):
+        raise UserError(
+            f"{folder / QUESTIONS} says that {one.options!r} was not run, but it has records: "
+            "remove that entry"
+        )
+    if one.options not in known:
+        raise UserError(f"{folder / COSTS} has no estimate of {one.options!r}: run make costs")
+
+
+def _rest(study: StudyRecords) -> Iterator[str]:
+    """What is left of a study, with the times of those of its trials that have ended."""
+    left = study.trials_planned - len(study.trials)
+    if left:
+        parts = [_of_baseline(study, name, number) for name, number in _by_baseline(study, left)]
+        of_all = f"{count(left, 'trial')} of {study.trials_planned} are left"
+        yield f"{study.name}: {of_all}: {in_words(parts)}."
+    elif study.fresh_left:
+        yield f"{study.name}: {count(study.fresh_left, 'fresh seed')} of the winner are left."
+
+
+def _by_baseline(study: StudyRecords, left: int) -> list[tuple[str, int]]:
+    """The number of trials that are left of each baseline; one nameless if they are not known."""
+    planned: Mapping[str, int] = study.stored.get("planned") or {}
+    if sum(planned.values()) != study.trials_planned:
+        return [("", left)]
+    ended = [record.baseline for record in study.trials]
+    rest = [(name, number - ended.count(name)) for name, number in planned.items()]
+    return [(name, number) for name, number in rest if number]
+
+
+def _of_baseline(study: StudyRecords, name: str, number: int) -> str:
+    times = [r.seconds for r in study.complete if name in ("", r.baseline)]
+    text = f"{number} of {name}" if name else str(number)
+    if not times:
+        return f"{text}, of which none has ended"
+    spread = f", from {duration(min(times))} to {duration(max(times))}" * (len(times) > 1)
+    mean = sum(times) / len(times)
+    return f"{text}, about {duration(number * mean)} (those that ended: {duration(mean)}{spread})"
 
 
 def _estimated(one: Left, price: Price) -> str:

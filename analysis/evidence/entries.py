@@ -1,9 +1,10 @@
 """The questions of the page with their studies and reports."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.document.blocks import Document
+from analysis.document.blocks import Document, Figure
 from analysis.evidence.findings import sentence
 from analysis.evidence.questions import QUESTIONS, Asked, read
 from analysis.evidence.rules import rules_document
@@ -20,32 +21,22 @@ class Entry(NamedTuple):
 
     Attributes:
         asked: the question.
-        finding: the answer in a sentence or a few.
+        finding: the answer in a sentence or a few, which begins with how far the studies are.
         studies: the records behind it.
         report: the report behind it.
+        figure: the figure that is shown; None if there is none.
     """
 
     asked: Asked
     finding: str
     studies: tuple[StudyRecords, ...]
     report: Document
+    figure: Figure | None
 
     @property
     def place(self) -> str:
         """The folder of the report, relative to the page."""
-        return f"{REPORTS}/{self.name}"
-
-    @property
-    def name(self) -> str:
-        """The name of the report: that of its study, or `selection_rules` for several."""
-        return self.asked.study or "selection_rules"
-
-    @property
-    def state(self) -> str:
-        """How far the studies are; empty if all trials have ended."""
-        ended = sum(len(study.trials) for study in self.studies)
-        trials = sum(int(study.budget["trials"]) for study in self.studies)
-        return f"So far, after {ended} of {trials} trials: " if ended < trials else ""
+        return f"{REPORTS}/{self.asked.report}"
 
 
 def entries(folder: Path) -> list[Entry]:
@@ -61,18 +52,48 @@ def entries(folder: Path) -> list[Entry]:
     asked = read(folder).asked
     named = {name for one in asked for name in one.folders}
     stored = {
-        path.name: path for path in (folder / RECORDS).iterdir() if StudyFolder(path).exists()
+        file.parent.name: file.parent
+        for file in (folder / RECORDS).glob("*/*.json")
+        if StudyFolder(file.parent).exists()
     }
     if odd := named ^ stored.keys():
         raise UserError(
-            f"{folder / QUESTIONS} asks for {', '.join(sorted(named))}, but the records are of "
-            f"{', '.join(sorted(stored))}: give every study of {', '.join(sorted(odd))} a "
-            "question and a folder of records"
+            f"{folder / QUESTIONS} asks for {', '.join(sorted(named)) or 'nothing'}, but the "
+            f"records are of {', '.join(sorted(stored)) or 'nothing'}: give every study of "
+            f"{', '.join(sorted(odd))} a question and a folder of records"
         )
     studies = {name: StudyRecords.read(path) for name, path in stored.items()}
-    return [_entry(one, tuple(studies[name] for name in one.folders)) for one in asked]
+    reports = {one.report: _report(one, [studies[name] for name in one.folders]) for one in asked}
+    return [
+        _entry(one, tuple(studies[name] for name in one.folders), reports[one.report])
+        for one in asked
+    ]
 
 
-def _entry(asked: Asked, studies: tuple[StudyRecords, ...]) -> Entry:
-    report = rules_document(studies) if asked.studies else document(studies[0])
-    return Entry(asked, sentence(asked, report), studies, report)
+def _report(asked: Asked, studies: Sequence[StudyRecords]) -> Document:
+    return rules_document(studies) if asked.studies else document(studies[0])
+
+
+def _entry(asked: Asked, studies: tuple[StudyRecords, ...], report: Document) -> Entry:
+    finding = report.lead.partition("\n")[0]
+    if asked.finding:
+        finding = so_far(studies) + sentence(asked, report)
+    return Entry(asked, finding, studies, report, _figure(asked, report))
+
+
+def _figure(asked: Asked, report: Document) -> Figure | None:
+    """The figure that a question names, or the first one of its report."""
+    figures = {figure.name: figure for figure in report.figures()}
+    if not asked.figure:
+        return next(iter(figures.values()), None)
+    if asked.figure not in figures:
+        raise UserError(
+            f"{asked.question!r} shows the figure {asked.figure!r}, which its report lacks; it "
+            f"has {', '.join(figures) or 'none'}"
+        )
+    return figures[asked.figure]
+
+
+def so_far(studies: Sequence[StudyRecords]) -> str:
+    """How far studies are, as the beginning of a sentence; empty if all have ended."""
+    return next((study.so_far for study in studies if study.so_far), "")

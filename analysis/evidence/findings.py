@@ -3,21 +3,26 @@
 import math
 import string
 from collections.abc import Mapping
+from numbers import Real
 
 from analysis.document.blocks import Cell, Document, Table
 from analysis.evidence.questions import Asked, Number
 from tune_ad.errors import UserError, did_you_mean
 
+NOTHING = ("", "none", "nan")
+
 
 def sentence(asked: Asked, report: Document) -> str:
-    """The finding of a question with its numbers; the report's own first sentence without one.
+    """The finding of a question with its numbers.
 
     Raises:
         UserError: if a number is not in the report, or is not what the words take for granted.
     """
-    if not asked.finding:
-        return report.headline or report.summary.partition("\n")[0]
-    named = {name for _, name, _, _ in string.Formatter().parse(asked.finding) if name is not None}
+    try:
+        parts = list(string.Formatter().parse(asked.finding))
+    except ValueError as error:
+        raise UserError(f"the finding of {asked.question!r} cannot be read: {error}") from None
+    named = {name for _, name, _, _ in parts if name is not None}
     if odd := sorted(named ^ asked.numbers.keys()):
         raise UserError(
             f"the finding of {asked.question!r} and its `numbers` do not name the same: "
@@ -65,12 +70,14 @@ def _cell(asked: Asked, number: Number, tables: Mapping[str, Table]) -> Cell:
 
 
 def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
+    return float(value) if isinstance(value, Real) else math.nan
 
 
 def _checked(asked: Asked, name: str, number: Number, cell: Cell) -> str:
-    """The text of a number that is what the words take for granted."""
+    """The text of a number that is there and is what the words take for granted."""
     faults = []
+    if cell.text in NOTHING:
+        faults.append("it is no number")
     if number.tone and cell.tone != number.tone:
         faults.append(f"its test says {cell.tone or 'nothing'}, not {number.tone}")
     if number.above is not None and not cell.value > number.above:

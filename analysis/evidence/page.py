@@ -23,10 +23,13 @@ from tune_ad.storage.jsonl import write_atomically
 from tune_ad.wording import count
 
 PAGE = "README.md"
+BRACKETS = (
+    "Numbers in brackets are 95 % intervals; each report says what they cover, and which rule "
+    "selected."
+)
 ABOUT = (
     "What the studies of this project have shown, the most important first. `make results` makes "
-    "this page from the records in `records/`; no number is written by hand. Numbers in brackets "
-    "are 95 % intervals; each report says what they cover, and which rule selected."
+    f"this page from the records in `records/`; no number is written by hand. {BRACKETS}"
 )
 LEADING = 3
 """The number of findings in the README."""
@@ -43,8 +46,10 @@ def page(folder: Path, shown: Sequence[Entry]) -> str:
     """
     parts = ["# Results", ABOUT, _numbered(shown, "")]
     parts += contradictions(shown)
+    told: set[str] = set()
     for entry in shown:
-        parts += _section(entry)
+        parts += _section(entry, is_told=entry.place in told)
+        told.add(entry.place)
     parts += not_run(shown, read(folder).left, folder)
     return "\n\n".join(parts) + "\n"
 
@@ -62,10 +67,10 @@ def write(folder: Path, readme: Path | None = None) -> None:
     shown = entries(folder)
     text = page(folder, shown)
     led = None if readme is None else leading(readme, folder, shown)
-    for entry in shown:
-        export(entry.report, folder / entry.place)
+    for place, entry in {entry.place: entry for entry in shown}.items():
+        export(entry.report, folder / place)
     for path in (folder / REPORTS).glob("*"):
-        if path.name not in {entry.name for entry in shown}:
+        if f"{REPORTS}/{path.name}" not in {entry.place for entry in shown}:
             shutil.rmtree(path)
     write_atomically(folder / PAGE, text)
     if readme is not None and led is not None:
@@ -81,14 +86,18 @@ def leading(readme: Path, folder: Path, shown: Sequence[Entry]) -> str:
         shown: the questions, answered.
 
     Raises:
-        UserError: if a mark is missing.
+        UserError: if the README cannot be read, a mark is missing, or the page is elsewhere.
     """
-    text = readme.read_text(encoding="utf-8")
-    place = folder.resolve().relative_to(readme.resolve().parent).as_posix()
+    try:
+        text = readme.read_text(encoding="utf-8")
+        place = folder.resolve().relative_to(readme.resolve().parent).as_posix()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{readme} cannot begin with the findings of {folder}: {error}") from None
     first = shown[:LEADING]
-    drawn = [f"{place}/{e.place}/figures/{e.report.figures()[0].name}.svg" for e in first[:1]]
-    pictures = [f"![{first[0].asked.question}]({path})" for path in drawn]
-    blocks = [_numbered(first, f"{place}/"), *pictures]
+    drawn = next((entry for entry in first if entry.figure is not None), None)
+    blocks = [BRACKETS, _numbered(first, f"{place}/")]
+    if drawn is not None:
+        blocks.append(_picture(drawn, f"{place}/", drawn.asked.question))
     inside = "\n\n".join([BEGIN, *blocks, END])
     changed, times = re.subn(
         f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: inside, text, flags=re.DOTALL
@@ -101,15 +110,10 @@ def leading(readme: Path, folder: Path, shown: Sequence[Entry]) -> str:
 def _numbered(shown: Sequence[Entry], place: str) -> str:
     """The question, the finding and its source, in a line each."""
     return "\n".join(
-        f"{k}. **{escaped(entry.asked.question)}** {escaped(_with_state(entry))} "
+        f"{k}. **{escaped(entry.asked.question)}** {escaped(entry.finding)} "
         f"({_shown_by(entry, place)})"
         for k, entry in enumerate(shown, start=1)
     )
-
-
-def _with_state(entry: Entry) -> str:
-    """The finding with how far the studies are, which the report's own sentence says already."""
-    return entry.state + entry.finding if entry.asked.finding else entry.finding
 
 
 def _shown_by(entry: Entry, place: str) -> str:
@@ -119,31 +123,43 @@ def _shown_by(entry: Entry, place: str) -> str:
     return ", ".join([f"[report]({folder}/report.md)", *files])
 
 
-def _section(entry: Entry) -> list[str]:
-    """A question with the answer, the picture, the files, the commands and the costs."""
-    answer = Section(entry.asked.question, [Text(entry.report.summary)])
-    (view,) = section_views(Document(title="", summary="", sections=[answer]))
-    head, *blocks = section_blocks(view)
-    finding = [f"**{escaped(_with_state(entry))}**"] if entry.asked.finding else []
-    figures = [
-        f"![{escaped(figure.name)}]({entry.place}/figures/{figure.name}.svg)\n\n"
-        f"{escaped(figure.caption)}"
-        for figure in entry.report.figures()[:1]
-    ]
-    return [head, *finding, *blocks, *figures, _sources(entry)]
+def _picture(entry: Entry, place: str, text: str) -> str:
+    name = "" if entry.figure is None else entry.figure.name
+    return f"![{escaped(text)}]({place}{entry.place}/figures/{name}.svg)"
+
+
+def _section(entry: Entry, is_told: bool) -> list[str]:
+    """A question with the answer, the picture, the files, the commands and the costs.
+
+    Args:
+        entry: the question, answered.
+        is_told: whether another question has shown the summary and the sources of its report.
+    """
+    text = Text(entry.finding if is_told else entry.report.summary)
+    answer = Document("", "", [Section(entry.asked.question, [text])])
+    head, *blocks = section_blocks(section_views(answer)[0])
+    if entry.asked.finding and not is_told:
+        blocks.insert(0, f"**{escaped(entry.finding)}**")
+    if entry.figure is not None:
+        blocks += [_picture(entry, "", entry.figure.name), escaped(entry.figure.caption)]
+    return [head, *blocks, _links(entry) if is_told else _sources(entry)]
+
+
+def _links(entry: Entry) -> str:
+    return f"[Report]({entry.place}/report.md), [as one page]({entry.place}/report.html)."
 
 
 def _sources(entry: Entry) -> str:
     """The report, and the records, the cost and the command of each study."""
-    links = [f"[Report]({entry.place}/report.md), [as one page]({entry.place}/report.html)."]
+    parts = [_links(entry)]
     for study in entry.studies:
         cost = (
-            f"{count(len(study.trials), 'trial')} of {study.budget['trials']}, "
+            f"{count(len(study.trials), 'trial')} of {study.trials_planned}, "
             f"{_hours(study):.1f} hours of training on {_hardware(study.stored)}."
         )
-        links.append(f"[Records of {study.name}]({RECORDS}/{study.name}): {escaped(cost)}")
-        links.append(f"    {repeating(study)}")
-    return "\n\n".join(links)
+        parts.append(f"[Records of {study.name}]({RECORDS}/{study.name}): {escaped(cost)}")
+        parts.append(f"    {repeating(study)}")
+    return "\n\n".join(parts)
 
 
 def _hours(study: StudyRecords) -> float:

@@ -6,83 +6,113 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.document.format import PERCENTAGE_POINTS, in_words, p_text
-from analysis.evidence.entries import Entry
+from analysis.evidence.entries import Entry, so_far
+from analysis.questions.claims.published import MEAN, tables
+from analysis.questions.claims.published.cells import NOT_COMPARABLE
 from analysis.report.render.markdown import escaped
 from tune_ad.wording import count
 
 PUBLISHED = "published_"
-VERDICTS = {"better": "higher", "worse": "lower", "alike": "alike", "unsure": "without a verdict"}
+VERDICTS = {
+    "better": "higher",
+    "worse": "lower",
+    "alike": "alike",
+    "unsure": "without a verdict",
+    "": "not tested",
+}
+DIFFERS = ("better", "worse")
 ABOUT_CELLS = (
-    "Printed results beside ours of the same method, class by class; higher and lower = better "
-    "and worse by a test over seeds at 0.05 after Holm, alike = shown to lie within two points."
+    "Our results of published settings beside the printed ones, class by class; averages are left "
+    "out. Higher and lower: by a test over seeds at 0.05, after Holm over the cells of a table "
+    "that have been run; alike: shown to lie within two points."
 )
 
 
 class Printed(NamedTuple):
-    """How the results of a method compare with a printed table.
+    """How the results of a baseline compare with a printed table.
 
     Attributes:
+        entry: the question whose study they are of.
         table: the name of the table of the report.
+        paper: the title of the printed table.
         data_set: the name of the data set.
-        method: the name of the method.
+        baseline: the name of the baseline.
         cells: the compared cells, with the columns of the table's file.
     """
 
+    entry: Entry
     table: str
+    paper: str
     data_set: str
-    method: str
+    baseline: str
     cells: pd.DataFrame
+
+    @property
+    def differs(self) -> bool:
+        """Whether a cell is higher or lower than printed."""
+        return bool(self.cells["verdict"].isin(DIFFERS).any())
 
 
 def contradictions(shown: Sequence[Entry]) -> list[str]:
-    """The section of the page, as blocks of Markdown; none if nothing is compared with a paper.
+    """The sections of the page, as blocks of Markdown; none if nothing is compared with a paper.
 
     Args:
         shown: the questions, answered.
     """
     said = [
-        f"- {escaped(entry.asked.against)} {escaped(entry.state + entry.finding)}"
+        f"- {escaped(entry.asked.against)} {escaped(entry.finding)}"
         for entry in shown
         if entry.asked.against
     ]
-    lines = [
-        f"- {escaped(_sentence(printed))} ([table]({entry.place}/tables/{printed.table}.csv))"
-        for entry in shown
-        for printed in _printed(entry)
-    ]
-    if not said and not lines:
-        return []
-    blocks = ["## What contradicts the papers"]
-    if said:
-        blocks.append("\n".join(said))
-    if lines:
-        blocks += [ABOUT_CELLS, "\n".join(lines)]
+    compared = list(_printed(shown))
+    differing = [_item(printed) for printed in compared if printed.differs]
+    others = [_item(printed) for printed in compared if not printed.differs]
+    blocks: list[str] = []
+    if said or differing:
+        blocks += ["## What contradicts the papers", *_lists(said, differing)]
+    if others:
+        blocks += ["## Printed numbers that are not contradicted", *_lists([], others)]
     return blocks
 
 
-def _printed(entry: Entry) -> Iterator[Printed]:
-    """The comparable results of a report, by table, data set and method."""
-    for table in entry.report.all_tables():
-        if not table.name.startswith(PUBLISHED):
-            continue
-        cells = table.stored
-        cells = cells[(cells["differences"] == "") & cells["difference"].notna()]
-        for (data_set, method), of_method in cells.groupby(["data set", "method"], sort=False):
-            yield Printed(table.name, str(data_set), str(method), of_method)
+def _lists(said: Sequence[str], items: Sequence[str]) -> list[str]:
+    cells = [ABOUT_CELLS, "\n".join(items)] if items else []
+    return [*(["\n".join(said)] if said else []), *cells]
 
 
-def _sentence(printed: Printed) -> str:
-    """The numbers of cells by verdict, and the cell that differs most."""
+def _printed(shown: Sequence[Entry]) -> Iterator[Printed]:
+    """The comparable results of all reports by printed table, data set and baseline, once each."""
+    papers = {f"{PUBLISHED}{table.name}": table.title for table in tables()}
+    for entry in {entry.place: entry for entry in shown}.values():
+        for table in entry.report.all_tables():
+            if table.name not in papers:
+                continue
+            cells = table.stored
+            compared = (cells["verdict"] != NOT_COMPARABLE) & cells["difference"].notna()
+            cells = cells[compared & (cells["class"] != MEAN)]
+            for (data_set, baseline), of_one in cells.groupby(
+                ["data set", "baseline"], sort=False
+            ):
+                names = (papers[table.name], str(data_set), str(baseline))
+                yield Printed(entry, table.name, *names, of_one)
+
+
+def _item(printed: Printed) -> str:
+    """A line of a list: how the cells of a baseline compare, and the one that differs most."""
     cells = printed.cells
     numbers = cells["verdict"].value_counts()
     verdicts = [
         f"{numbers[verdict]} {words}" for verdict, words in VERDICTS.items() if verdict in numbers
     ]
     most = cells.iloc[int(cells["difference"].abs().argmax())]
-    adjusted = p_text(float(most["p (Holm)"]))
-    return (
-        f"{printed.method} on {printed.data_set}, {count(len(cells), 'cell')}: "
-        f"{in_words(verdicts)}. Largest difference: {most['class'] or most['outsider']}, "
+    adjusted = float(most["p (Holm)"])
+    tested = f"p = {p_text(adjusted)} after Holm, " if adjusted == adjusted else ""
+    text = (
+        f"{so_far(printed.entry.studies)}{printed.baseline} on {printed.data_set}, "
+        f"{printed.paper}, {count(len(cells), 'cell')}: {in_words(verdicts)}. Largest difference: "
+        f"{most['class'] or most['outsider']}, "
         f"{PERCENTAGE_POINTS.text(float(most['difference']))} points from the printed "
-        f"{100 * float(most['published']):.1f} (p = {adjusted}, n = {int(most['ours n'])} seeds)."
+        f"{100 * float(most['published']):.1f} ({tested}n = {count(int(most['ours n']), 'seed')})."
     )
+    source = f"{printed.entry.place}/tables/{printed.table}.csv"
+    return f"- {escaped(text)} ([table]({source}))"

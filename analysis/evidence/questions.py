@@ -2,13 +2,14 @@
 
 The file holds, in the order of importance, a table `[[asked]]` for each question:
 
-- `question`, and `study`, the folder of records that answers it, or `studies`, several folders
-  whose selection rules are compared;
+- `question`, and `study`, the folder of records that answers it; or `studies`, several folders of
+  one data set each, whose selection rules are compared, and `name`, the folder of that report;
 - `finding`, optional: the answer in a person's words. A number in it is a name in braces, such as
   `{loss}`, and is looked up in a table of the report by the entry of that name in `numbers`:
   `{table = "effects", row = {change = "bias = False (from True)"}, column = "difference"}`.
   `tone`, `above` and `below` say what the words take for granted about that number;
-- `against`, optional: what a paper says, if the finding contradicts it.
+- `against`, optional: what a paper says, if the finding contradicts it;
+- `figure`, optional: the name of the figure that is shown, in place of the report's first one.
 
 A table `[[left]]` names what was not run: `question`, `why`, and the `options` of its command.
 """
@@ -20,8 +21,29 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tune_ad.errors import UserError
+from tune_ad.storage.json_files import NUMBER, Kind, check_kind
 
 QUESTIONS = "questions.toml"
+NUMBER_KIND: Kind = {
+    "table": str,
+    "column": str,
+    "row?": {"*": str},
+    "tone?": frozenset({"better", "worse", "alike", "unsure"}),
+    "above?": NUMBER,
+    "below?": NUMBER,
+}
+ASKED_KIND: Kind = {
+    "question": str,
+    "study?": str,
+    "studies?": [str],
+    "name?": str,
+    "finding?": str,
+    "numbers?": {"*": NUMBER_KIND},
+    "against?": str,
+    "figure?": str,
+}
+LEFT_KIND: Kind = {"question": str, "why": str, "options": str}
+KIND: Kind = {"asked?": [ASKED_KIND], "left?": [LEFT_KIND]}
 Row = TypeVar("Row")
 
 
@@ -31,8 +53,8 @@ class Number:
 
     Attributes:
         table: the name of a table of the report.
-        row: texts of cells of one row, by column, enough to find it.
         column: the column of the number.
+        row: texts of cells of one row, by column, enough to find it.
         tone: the outcome of its test, such as "better", that the words take for granted.
         above: a value, in the unit of the table's files, below which the words are wrong.
         below: a value above which they are wrong.
@@ -53,14 +75,21 @@ class Asked:
     question: str
     study: str = ""
     studies: Sequence[str] = ()
+    name: str = ""
     finding: str = ""
     numbers: Mapping[str, Number] = field(default_factory=dict)
     against: str = ""
+    figure: str = ""
 
     @property
     def folders(self) -> tuple[str, ...]:
         """The folders of the records."""
         return (self.study,) if self.study else tuple(self.studies)
+
+    @property
+    def report(self) -> str:
+        """The folder of the report: the name of the question's study, or of the question."""
+        return self.study or self.name
 
 
 @dataclass(frozen=True)
@@ -84,16 +113,29 @@ def read(folder: Path) -> Questions:
     """The questions of a folder.
 
     Raises:
-        UserError: if the file is missing or damaged, or an entry has an unknown or lacks a key.
+        UserError: if the file is missing or damaged, or an entry has an unknown key, lacks one or
+            has a value of another type.
     """
     path = folder / QUESTIONS
     try:
         stored = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
+    check_kind(stored, KIND, str(path), "see analysis/evidence/questions.py")
+    if odd := sorted(stored.keys() - {"asked", "left"}):
+        raise UserError(f"{path}: unknown {', '.join(odd)}; it has tables [[asked]] and [[left]]")
     asked = [_asked(path, entry) for entry in stored.get("asked", [])]
     left = [_row(Left, path, entry) for entry in stored.get("left", [])]
+    _check_places(path, asked)
     return Questions(asked, left)
+
+
+def _check_places(path: Path, asked: Sequence[Asked]) -> None:
+    """Refuse two different reports in one folder."""
+    places: dict[str, tuple[str, ...]] = {}
+    for one in asked:
+        if places.setdefault(one.report, one.folders) != one.folders:
+            raise UserError(f"{path}: two reports are called {one.report!r}; rename one of them")
 
 
 def _asked(path: Path, entry: Mapping[str, Any]) -> Asked:
@@ -103,6 +145,8 @@ def _asked(path: Path, entry: Mapping[str, Any]) -> Asked:
     asked = _row(Asked, path, {**entry, "numbers": numbers})
     if bool(asked.study) == bool(asked.studies):
         raise UserError(f"{path}: {asked.question!r} needs either `study` or `studies`")
+    if bool(asked.studies) != bool(asked.name):
+        raise UserError(f"{path}: {asked.question!r} needs a `name`, but only with `studies`")
     return asked
 
 

@@ -6,30 +6,36 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Document, Figure, Section, Table, Text
-from analysis.document.format import PERCENTAGE_POINTS, Unit, in_words, p_text
-from analysis.questions.selection.across import Across, RuleAcross, across, draw_across
-from analysis.questions.selection.pool import ORACLE
+from analysis.document.format import PERCENT, Unit, in_words, p_text
+from analysis.questions.selection.across import (
+    Across,
+    RuleAcross,
+    across,
+    is_without_labels,
+)
+from analysis.questions.selection.across_figure import draw_across
 from analysis.questions.selection.regret import RANDOM
+from analysis.stats.estimates import Estimate
 from analysis.study import StudyRecords
-from tune_ad.selection import RULES
+from tune_ad.selection import PREFERRED
 from tune_ad.wording import count
 
-NAME = "selection_rules"
 TITLE = "Which selection rule deserves trust?"
 CORRELATION = Unit(1, "+.2f")
 CAPTION = (
     "Regret in points: how much more test AUROC the best configuration of a detector has than the "
-    "one that the rule selects for a single task; 0 is best. Mean over tasks, of each the mean "
-    "over detectors [95 % interval of Student's t over n tasks]; worst: the worst task. "
-    "Rank correlation (Spearman) of the rule with test AUROC, 1 = it orders the configurations as "
-    "the test does. random: the average configuration; p: whether regrets differ from its, paired "
-    "by task, after Holm over the rules. oracle selects by the test itself."
+    "one that the rule selects for a single task, such as a normal class; 0 is best. Mean over "
+    "tasks, of each the mean over detectors [95 % interval of Student's t over n tasks]; worst: "
+    "the worst task. Rank correlation (Spearman) of the rule with test AUROC, 1 = it orders the "
+    "configurations as the test does. random: the average configuration; p: whether regrets "
+    "differ from its, by a sign-flip test paired by task, after Holm over the rules. oracle "
+    "selects by the test itself."
 )
 DETAILS = (
-    "Regrets are cross-fitted: the best configuration is found on one seed and compared on "
-    "another, so that luck is not counted as regret; a mean below 0 is shown as 0. Classes of one "
-    "data set share their images and are not independent, so that intervals and p over them are "
-    "too small rather than too large; other data sets may differ by more."
+    "Regrets are cross-fitted: the best configuration is found on one part of the seeds and "
+    "compared on another, so that luck is not counted as regret; a mean below 0 is shown as 0. "
+    "Classes of one data set share their images and are not independent, so that intervals and p "
+    "over them are too small rather than too large; other data sets may differ by more."
 )
 
 
@@ -38,87 +44,97 @@ def rules_document(studies: Sequence[StudyRecords]) -> Document:
 
     Args:
         studies: the records of the studies, of one data set each.
+
+    Raises:
+        UserError: if two studies have the same data set.
     """
     found = across(studies)
-    if not found.rules:
-        text = "No detector has two complete configurations yet."
-        return Document(TITLE, text, [Section("Rules", [Text(text)])])
+    far = next((study.so_far for study in studies if study.so_far), "")
     pools = [
         f"- {data_set}, {detector}: {count(len(pool.records), 'configuration')}, "
-        f"{count(len(pool.tasks), 'class')}, {count(len(pool.seeds), 'seed')}"
+        f"{count(len(pool.tasks), 'task')}, {count(len(pool.seeds), 'seed')}"
         for (data_set, detector), pool in found.pools.items()
     ]
-    blocks: list[Block] = [
-        Text("\n".join(["Each rule selects from the same configurations:", *pools])),
-        Figure("regret_across", partial(draw_across, found), _about_figure(found)),
-        _table(found),
-    ]
-    if found.left_out:
-        blocks.append(Text(_left_out(found), "note"))
-    return Document(TITLE, _summary(found), [Section("What each rule loses", blocks)])
+    blocks: list[Block] = []
+    if found.rules:
+        blocks = [
+            Text("\n".join(["Each rule selects from the same configurations:", *pools])),
+            Figure("regret_across", partial(draw_across, found), _about_figure(found)),
+            _table(found),
+        ]
+    if notes := _left_out(found):
+        blocks.append(Text("\n".join(["Left out:", *notes]), "note"))
+    summary = far + _summary(found)
+    return Document(TITLE, summary, [Section("What each rule loses", blocks)], headline=summary)
 
 
 def _summary(found: Across) -> str:
-    """The best rule that needs no labels, beside labels and chance."""
-    chance = next(one for one in found.rules if one.rule == RANDOM)
-    without = [one for one in found.rules if not _looks_at_anomalies(one.rule)]
-    best = next((one for one in without if one.rule != RANDOM), None)
-    labelled = next((one for one in found.rules if one.rule == "validation"), None)
-    parts = [_said(one) for one in (best, labelled, chance) if one is not None]
+    """The rule of `--selection auto` beside labels, chance and a rule chosen by other tasks."""
+    if not found.rules:
+        return "No detector has three complete configurations on every data set yet."
+    by_rule = {one.rule: one.regret for one in found.rules}
+    automatic = next((rule for rule in PREFERRED if is_without_labels(rule)), "")
+    named = [
+        (f"the rule that --selection auto takes without labels, {automatic}", automatic),
+        ("with labelled anomalies (validation)", "validation"),
+        ("a random choice", RANDOM),
+    ]
+    parts = [f"{words} {_said(by_rule[rule])}" for words, rule in named if rule in by_rule]
+    if found.chosen.n:
+        rivals = sum(is_without_labels(rule) for rule in by_rule)
+        words = (
+            f"for each task that of {count(rivals, 'rule')} without labels which loses least on"
+        )
+        parts.append(f"{words} the other tasks {_said(found.chosen)}")
+    detectors = in_words(list(dict.fromkeys(name for _, name in found.pools)))
     return (
-        "Regret of one choice for each class, averaged over "
-        f"{in_words(list(dict.fromkeys(name for _, name in found.pools)))}: {'; '.join(parts)}."
+        "Test AUROC that is lost by selecting one configuration for each task, averaged over "
+        f"{detectors} (n = {count(len(found.tasks), 'task')}): {'; '.join(parts)}."
     )
 
 
-def _looks_at_anomalies(rule: str) -> bool:
-    return rule == ORACLE or RULES[rule].looks_at == "held-out anomalies"
-
-
-def _said(one: RuleAcross) -> str:
-    if one.rule == RANDOM:
-        kind = "a random choice"
-    elif _looks_at_anomalies(one.rule):
-        kind = "with labelled anomalies (validation)"
-    else:
-        kind = f"without labels, the best rule is {one.rule}"
-    n = count(one.regret.n, "class")
-    return f"{kind}: {one.regret.mean_interval(PERCENTAGE_POINTS)} points (n = {n})"
+def _said(regret: Estimate) -> str:
+    return f"{regret.mean_interval(PERCENT)} points"
 
 
 def _about_figure(found: Across) -> str:
     detectors = in_words(list(dict.fromkeys(detector for _, detector in found.pools)))
     return (
-        "Regret of each rule: mean over "
-        f"{count(len(found.tasks), 'class')} with its 95 % interval (dot and line), and the mean "
-        f"of each detector alone (small marks): {detectors}. 0 = the best configuration."
+        f"Regret of each rule: mean over {count(len(found.tasks), 'task')} with its 95 % interval "
+        f"(dot and line), and the mean of each detector alone (small marks): {detectors}. 0 = the "
+        "best configuration."
     )
 
 
 def _table(found: Across) -> Table:
-    rows = [
-        {
-            "rule": one.rule,
-            "regret": one.regret.interval_cell(PERCENTAGE_POINTS),
-            **{
-                name: regret.interval_cell(PERCENTAGE_POINTS)
-                for name, regret in one.by_detector.items()
-            },
-            "worst": Cell(PERCENTAGE_POINTS.text(one.worst), one.worst),
-            "rank correlation": one.correlation.interval_cell(CORRELATION),
-            "p against random": Cell(
-                p_text(one.against_random.p),
-                one.against_random.p,
-                one.against_random.tone if one.rule not in (ORACLE, RANDOM) else "",
-                one.against_random.reason,
-            ),
-            "n": one.regret.n,
-        }
-        for one in found.rules
+    return Table("regret_across", pd.DataFrame(map(_row, found.rules)), CAPTION, details=DETAILS)
+
+
+def _row(one: RuleAcross) -> dict[str, object]:
+    by_detector = {name: regret.interval_cell(PERCENT) for name, regret in one.by_detector.items()}
+    test = one.against_random
+    return {
+        "rule": one.rule,
+        "regret": one.regret.interval_cell(PERCENT),
+        **by_detector,
+        "worst": Cell(PERCENT.text(one.worst), one.worst),
+        "rank correlation": one.correlation.interval_cell(CORRELATION),
+        "p against random": Cell(p_text(test.p), test.p, test.tone, test.reason) if test else "",
+        "n": one.regret.n,
+    }
+
+
+def _left_out(found: Across) -> list[str]:
+    """What has no part in the comparison, as items of a list."""
+    return [
+        *(f"- {name}: {reason}" for name, reason in found.left.detectors.items()),
+        *(
+            f"- the rule {rule}, which lacks values or compares different quantities on "
+            f"{in_words(places)}"
+            for rule, places in found.left.rules.items()
+        ),
+        *(
+            f"- {place}: {count(number, 'configuration')} that failed or were not tested"
+            for place, number in found.left.failed.items()
+        ),
     ]
-    return Table("regret_across", pd.DataFrame(rows), CAPTION, details=DETAILS)
-
-
-def _left_out(found: Across) -> str:
-    lines = [f"- {rule}: {in_words(places)}" for rule, places in found.left_out.items()]
-    return "\n".join(["Not shown, since the rule cannot rank some configurations:", *lines])

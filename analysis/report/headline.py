@@ -15,11 +15,7 @@ from tune_ad.wording import count
 
 def headline(findings: Findings) -> str:
     """The answer: a verdict, an effect, a result with what it gained, or why there is none."""
-    study = findings.study
-    planned = int(study.budget["trials"])
-    so_far = ""
-    if len(study.trials) < planned and study.trials:
-        so_far = f"So far, after {len(study.trials)} of {count(planned, 'trial')}: "
+    so_far = findings.study.so_far if findings.study.trials else ""
     return so_far + _answer(findings)
 
 

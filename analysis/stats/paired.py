@@ -99,6 +99,7 @@ def sign_flip(
     differences: Sequence[float],
     per_seed: Sequence[float] | None = None,
     error: ImageError = UNKNOWN,
+    unit: str = "paired seed",
 ) -> Paired:
     """Two-sided permutation test that the mean difference is 0, by flips of the signs.
 
@@ -113,12 +114,13 @@ def sign_flip(
         per_seed: if there is one difference per class and seed, their means over classes, one per
             seed; used for the estimate, since its interval must not count classes as seeds.
         error: the standard error of the mean that is due to the sampling of test images.
+        unit: what a difference belongs to, if there is one for each of something else than seeds.
 
     Raises:
         ValueError: if a difference is NaN or infinite.
     """
     seeds = differences if per_seed is None else per_seed
-    unit = "paired seed" if per_seed is None else "class x seed pair"
+    unit = unit if per_seed is None else "class x seed pair"
     name = "sign-flip test" + ("" if per_seed is None else " over class and seed")
     values = finite_array(differences)
     difference = estimate(seeds, (-1.0, 1.0)).with_error(error.value, (-1.0, 1.0))

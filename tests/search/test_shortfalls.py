@@ -138,6 +138,14 @@ def test_samples_of_a_space_need_two_seeds_and_no_pairs(study_of):
     assert shortfalls(study_of(seeds=2, **space), ENOUGH, tasks=2) == []
 
 
+def test_samples_of_several_spaces_compare_their_defaults(study_of):
+    two = [Baseline(PGN, name=name, space=SPACE, settings={"batch_size": BATCH}) for name in "ab"]
+    space = {"plan": Sobol(), "trials": 6, "evaluation_seeds": 0, "baselines": two}
+    (line,) = shortfalls(study_of(seeds=2, **space), ENOUGH, tasks=5)
+    assert "with 2 default configurations to compare" in line and line.endswith("(--seeds 3)")
+    assert shortfalls(study_of(seeds=3, **space), ENOUGH, tasks=5) == []
+
+
 def test_a_single_method_is_tested_against_published_numbers(study_of):
     usual = {"plan": Listed([{}]), "evaluation_seeds": 0}
     assert shortfalls(study_of(**usual, seeds=3), ENOUGH, tasks=2) == []

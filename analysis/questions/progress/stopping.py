@@ -25,17 +25,23 @@ from analysis.study import StudyRecords
 class Stopping(NamedTuple):
     """The test AUROC of a result at every report, means over its classes.
 
+    A model that early stopping has ended keeps its last value. A seed that lacks a class has no
+    part in it.
+
     Attributes:
         label: the label of the result.
         epochs: the numbers of finished epochs.
         auroc: the AUROC then, one value per seed.
         best: the position of the report with the largest mean.
-        gain: the AUROC of that report minus that of the last one, paired by seed.
+        gain: the AUROC at the best report minus that at the last one, one value per seed. The
+            best report is found with the other seeds, so that luck is no gain; with a single seed
+            it is found with that one, and the gain is optimistic.
         half: the last report minus the one at half of the epochs, paired by seed; no value if
             there is no report there.
         spread: the largest minus the smallest mean of the reports of the second half.
         largest: the largest spread of a single class, by its mean over seeds.
         task: the title of that class.
+        left_out: the number of models that have no part in it.
     """
 
     label: str
@@ -47,12 +53,11 @@ class Stopping(NamedTuple):
     spread: float
     largest: float
     task: str
+    left_out: int
 
 
 def stopping(study: StudyRecords, results: Sequence[Result]) -> list[Stopping]:
     """The results whose test AUROC was recorded over the epochs.
-
-    A model that lacks a report, as after early stopping, has no part in it.
 
     Args:
         study: the records.
@@ -63,32 +68,55 @@ def stopping(study: StudyRecords, results: Sequence[Result]) -> list[Stopping]:
 
 
 def _of_result(label: str, curves: Sequence[Curve]) -> Stopping | None:
-    longest = max((len(curve.epochs) for curve in curves), default=0)
-    whole = [curve for curve in curves if len(curve.epochs) == longest]
-    if longest < 2:
+    tasks = list(dict.fromkeys(curve.task for curve in curves))
+    of_seed: dict[int, dict[str, Curve]] = defaultdict(dict)
+    for curve in curves:
+        of_seed[curve.seed][curve.task] = curve
+    whole = [by_task for by_task in of_seed.values() if len(by_task) == len(tasks)]
+    if not whole:
         return None
-    epochs = whole[0].epochs
-    by_seed, by_task = defaultdict(list), defaultdict(list)
-    for curve in whole:
-        by_seed[curve.seed].append(curve.values)
-        by_task[curve.task].append(curve.values)
-    seeds = np.array([np.mean(values, axis=0) for values in by_seed.values()])
-    tasks = {task: np.mean(values, axis=0) for task, values in by_task.items()}
+    epochs = _epochs([curve for by_task in whole for curve in by_task.values()])
+    if len(epochs) < 2:
+        return None
+    values = np.array([[_at(by_task[task], epochs) for task in tasks] for by_task in whole])
+    seeds, of_tasks = values.mean(axis=1), values.mean(axis=0)
     second = epochs >= epochs[-1] / 2
-    best = int(seeds.mean(axis=0).argmax())
-    spreads = {task: float(np.ptp(values[second])) for task, values in tasks.items()}
-    task = max(spreads, key=lambda name: spreads[name])
+    spreads = np.ptp(of_tasks[:, second], axis=1)
     return Stopping(
         label=label,
         epochs=epochs,
-        auroc=[estimate([float(v) for v in seeds[:, k]]) for k in range(longest)],
-        best=best,
-        gain=_difference(seeds[:, best], seeds[:, -1]),
+        auroc=[estimate([float(v) for v in seeds[:, k]]) for k in range(len(epochs))],
+        best=int(seeds.mean(axis=0).argmax()),
+        gain=_gain(seeds),
         half=_since(seeds, epochs),
         spread=float(np.ptp(seeds.mean(axis=0)[second])),
-        largest=spreads[task],
-        task=task,
+        largest=float(spreads.max()),
+        task=tasks[int(spreads.argmax())],
+        left_out=len(curves) - len(whole) * len(tasks),
     )
+
+
+def _epochs(curves: Sequence[Curve]) -> np.ndarray:
+    """The epochs of any report, from the first one that all models have."""
+    first = max(float(curve.epochs[0]) for curve in curves)
+    known = np.unique(np.concatenate([curve.epochs for curve in curves]))
+    since: np.ndarray = known[known >= first]
+    return since
+
+
+def _at(curve: Curve, epochs: np.ndarray) -> np.ndarray:
+    """The last value of a model that was known after each of the epochs."""
+    values: np.ndarray = curve.values[np.searchsorted(curve.epochs, epochs, side="right") - 1]
+    return values
+
+
+def _gain(seeds: np.ndarray) -> Estimate:
+    """The AUROC at the best report by the other seeds minus that at the last one."""
+    gains = []
+    for k, own in enumerate(seeds):
+        others = np.delete(seeds, k, axis=0) if len(seeds) > 1 else seeds
+        gains.append(float(own[others.mean(axis=0).argmax()] - own[-1]))
+    return estimate(gains, (-1.0, 1.0))
 
 
 def _since(seeds: np.ndarray, epochs: np.ndarray) -> Estimate:
@@ -96,11 +124,8 @@ def _since(seeds: np.ndarray, epochs: np.ndarray) -> Estimate:
     at_half = np.flatnonzero(np.isclose(epochs, epochs[-1] / 2, atol=epochs[-1] / 20))
     if not len(at_half):
         return estimate([], (-1.0, 1.0))
-    return _difference(seeds[:, -1], seeds[:, at_half[0]])
-
-
-def _difference(first: np.ndarray, second: np.ndarray) -> Estimate:
-    return estimate([float(value) for value in first - second], (-1.0, 1.0))
+    change = seeds[:, -1] - seeds[:, at_half[0]]
+    return estimate([float(value) for value in change], (-1.0, 1.0))
 
 
 def orders(found: Sequence[Stopping]) -> list[tuple[float, list[str]]]:

@@ -5,19 +5,17 @@ each task alone. The regrets of a task are averaged over the detectors, since th
 images; a mean over tasks has the interval of Student's t over these tasks.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from analysis.document import theme
-from analysis.document.format import PERCENTAGE_POINTS
+from analysis.document.format import in_words
 from analysis.questions.selection.pool import ORACLE, Pool
 from analysis.questions.selection.regret import (
+    LEAST_RANKED,
     RANDOM,
     applicable_rules,
     correlations_by_task,
@@ -27,9 +25,15 @@ from analysis.questions.selection.regret import (
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.paired import HolmDecision, holm, sign_flip
 from analysis.study import StudyRecords
+from tune_ad.errors import UserError
+from tune_ad.selection import RULES
 
 Task = tuple[str, str]
 """The name of a data set and that of a task."""
+Pools = Mapping[tuple[str, str], Pool]
+"""Configurations by data set and detector."""
+ByDetector = Mapping[str, Mapping[Task, float]]
+"""A number by detector and task."""
 
 
 class RuleAcross(NamedTuple):
@@ -39,11 +43,11 @@ class RuleAcross(NamedTuple):
         rule: the name of the rule.
         regret: the mean regret over tasks, at least 0.
         by_detector: the same for each detector alone, by its name.
-        worst: the largest regret of a task, averaged over the detectors.
+        worst: the largest regret of a task, averaged over the detectors, at least 0.
         correlation: the rank correlation of the rule with test AUROC, mean over tasks; no value
             for "random" and "oracle".
         against_random: whether its regrets differ from those of a random choice, paired by task;
-            "better" = smaller regrets. No decision for "random" and "oracle".
+            "better" = smaller regrets. None for "random" and "oracle".
     """
 
     rule: str
@@ -51,78 +55,152 @@ class RuleAcross(NamedTuple):
     by_detector: Mapping[str, Estimate]
     worst: float
     correlation: Estimate
-    against_random: HolmDecision
+    against_random: HolmDecision | None
+
+
+class Left(NamedTuple):
+    """What has no part in the comparison.
+
+    Attributes:
+        rules: the rules that lack the value of some configuration, with the pools concerned.
+        detectors: the detectors that have no pool on every data set, with the reason.
+        failed: the number of configurations that failed or were not tested, by pool.
+    """
+
+    rules: Mapping[str, Sequence[str]]
+    detectors: Mapping[str, str]
+    failed: Mapping[str, int]
 
 
 class Across(NamedTuple):
-    """All rules that can rank the trials of every pool, by their regret; the oracle comes first.
+    """All rules that rank every configuration of every pool, by their regret; the oracle first.
 
     Attributes:
         rules: the rules.
-        pools: the trials by data set and detector.
+        pools: the configurations by data set and detector.
         tasks: the tasks.
-        left_out: the rules that cannot rank the trials of every pool, with the pools they lack.
+        left: what has no part in it.
+        chosen: the regret of choosing, for each task, the rule without labels that loses least
+            on the other tasks; no value with fewer than two tasks or such rules.
     """
 
     rules: Sequence[RuleAcross]
-    pools: Mapping[tuple[str, str], Pool]
+    pools: Pools
     tasks: Sequence[Task]
-    left_out: Mapping[str, Sequence[str]]
+    left: Left
+    chosen: Estimate
 
 
 def across(studies: Sequence[StudyRecords]) -> Across:
     """The rules over the detectors and tasks of studies; no rule if there is no pool.
 
+    A detector takes part if it has at least three complete configurations on every data set, all
+    tested on the same tasks with the same seeds. A rule takes part if it has a value for every
+    model of them.
+
     Args:
-        studies: the records of the studies, of one data set each.
+        studies: the records of the studies.
+
+    Raises:
+        UserError: if two studies have the same data set.
     """
+    by_set = {str(study.search["data_set"]): study for study in studies}
+    if len(by_set) < len(studies):
+        names = ", ".join(study.name for study in studies)
+        raise UserError(f"{names} share a data set; compare one study of each data set")
+    detectors = list(dict.fromkeys(name for study in studies for name in study.baselines))
+    reasons = {name: _without_pool(by_set, name) for name in detectors}
+    lacking = {name: reason for name, reason in reasons.items() if reason}
     pools = {
-        (str(study.search["data_set"]), baseline): pool
-        for study in studies
-        for baseline in study.baselines
-        if (pool := _pool_of(study, baseline)) is not None
+        (data_set, name): pool
+        for data_set, study in by_set.items()
+        for name in detectors
+        if name not in lacking and (pool := _pool_of(study, name)) is not None
     }
-    usable = {place: {*applicable_rules(pool.records), RANDOM} for place, pool in pools.items()}
-    ranking = {
-        place: {rule for rule in usable[place] if regrets_by_task(pool, rule) is not None}
-        for place, pool in pools.items()
-    }
+    ranking = {place: _ranking(pool) for place, pool in pools.items()}
     everywhere = set.intersection(*ranking.values()) if ranking else set()
-    somewhere = set.union(*ranking.values()) if ranking else set()
-    lacking = {
+    missing = {
         rule: [" ".join(place) for place, known in ranking.items() if rule not in known]
-        for rule in sorted(somewhere - everywhere)
+        for rule in sorted(set().union(*ranking.values()) - everywhere)
     }
-    return Across(_compared(pools, sorted(everywhere)), pools, _tasks(pools), lacking)
+    regrets = {rule: _regrets(pools, rule) for rule in sorted(everywhere)}
+    return Across(
+        _compared(pools, regrets),
+        pools,
+        _tasks(pools),
+        Left(missing, lacking, _failed(by_set, pools)),
+        _chosen(regrets),
+    )
 
 
 def _pool_of(study: StudyRecords, baseline: str) -> Pool | None:
-    """The trials of one detector."""
+    """The configurations of one detector; None if they are too few or cannot be compared."""
     own = [record for record in study.trials if record.baseline == baseline]
-    return Pool.of(replace(study, trials=own))
+    pool = Pool.of(replace(study, trials=own))
+    return pool if pool is not None and len(pool.records) >= LEAST_RANKED else None
 
 
-def _tasks(pools: Mapping[tuple[str, str], Pool]) -> list[Task]:
+def _without_pool(by_set: Mapping[str, StudyRecords], name: str) -> str:
+    """The data sets on which a detector has no pool, in words; empty if it has one on each."""
+    lacking = [data_set for data_set, study in by_set.items() if _pool_of(study, name) is None]
+    if not lacking:
+        return ""
+    return f"fewer than {LEAST_RANKED} comparable configurations on {in_words(lacking)}"
+
+
+def _failed(by_set: Mapping[str, StudyRecords], pools: Pools) -> dict[str, int]:
+    """The configurations of each pool that have no part in it, where there are any."""
+    lost = {
+        f"{data_set} {name}": sum(r.baseline == name for r in by_set[data_set].trials)
+        - len(pool.records)
+        for (data_set, name), pool in pools.items()
+    }
+    return {place: number for place, number in lost.items() if number}
+
+
+def _ranking(pool: Pool) -> set[str]:
+    """The rules that have a value for every configuration and task of a pool."""
+    usable = [rule for rule in applicable_rules(pool.records) if rule != RANDOM]
+    return {RANDOM, *(rule for rule in usable if np.isfinite(pool.values(rule)).all())}
+
+
+def _tasks(pools: Pools) -> list[Task]:
     found = [(data_set, task) for (data_set, _), pool in pools.items() for task in pool.tasks]
     return list(dict.fromkeys(found))
 
 
-def _compared(pools: Mapping[tuple[str, str], Pool], rules: Sequence[str]) -> list[RuleAcross]:
+def is_without_labels(rule: str) -> bool:
+    """Whether a rule looks at neither labelled anomalies nor test images, and is not chance."""
+    return RULES[rule].looks_at == "held-out normals"
+
+
+def _compared(pools: Pools, regrets: Mapping[str, ByDetector]) -> list[RuleAcross]:
     """The rules with their tests against a random choice."""
-    regrets = {rule: _regrets(pools, rule) for rule in rules}
-    tested = [rule for rule in rules if rule not in (ORACLE, RANDOM)]
-    chance = _means(regrets[RANDOM]) if rules else {}
+    tested = [rule for rule in regrets if rule not in (ORACLE, RANDOM)]
+    chance = _means(regrets[RANDOM]) if regrets else {}
     tests = [
-        sign_flip([chance[task] - regret for task, regret in _means(regrets[rule]).items()])
+        sign_flip([chance[t] - r for t, r in _means(regrets[rule]).items()], unit="task")
         for rule in tested
     ]
     decisions = dict(zip(tested, holm(tests), strict=True))
-    none = HolmDecision(math.nan, "unsure", "not compared with itself")
-    found = [_of_rule(pools, r, regrets[r], decisions.get(r, none)) for r in rules]
+    found = [_of_rule(pools, rule, regrets[rule], decisions.get(rule)) for rule in regrets]
     return sorted(found, key=lambda one: (one.rule != ORACLE, one.regret.mean))
 
 
-def _regrets(pools: Mapping[tuple[str, str], Pool], rule: str) -> dict[str, dict[Task, float]]:
+def _chosen(regrets: Mapping[str, ByDetector]) -> Estimate:
+    """The regret of the rule without labels that is best on the other tasks."""
+    means = {r: _means(regrets[r]) for r in regrets if is_without_labels(r)}
+    tasks = list(next(iter(means.values()), {}))
+    if len(means) < 2 or len(tasks) < 2:
+        return estimate([])
+    values = []
+    for left_out in tasks:
+        rest = {r: sum(v for t, v in of.items() if t != left_out) for r, of in means.items()}
+        values.append(means[min(rest, key=lambda rule: rest[rule])][left_out])
+    return never_negative(values)
+
+
+def _regrets(pools: Pools, rule: str) -> ByDetector:
     """The regret of a rule by detector and task."""
     found: dict[str, dict[Task, float]] = defaultdict(dict)
     for (data_set, detector), pool in pools.items():
@@ -131,69 +209,30 @@ def _regrets(pools: Mapping[tuple[str, str], Pool], rule: str) -> dict[str, dict
     return found
 
 
-def _means(by_detector: Mapping[str, Mapping[Task, float]]) -> dict[Task, float]:
+def _means(by_detector: ByDetector) -> dict[Task, float]:
     """The mean over the detectors of each task."""
-    values: dict[Task, list[float]] = defaultdict(list)
-    for of_tasks in by_detector.values():
-        for task, value in of_tasks.items():
-            values[task].append(value)
-    return {task: float(np.mean(several)) for task, several in values.items()}
+    tasks = dict.fromkeys(task for of_tasks in by_detector.values() for task in of_tasks)
+    return {
+        task: float(np.mean([of[task] for of in by_detector.values() if task in of]))
+        for task in tasks
+    }
 
 
 def _of_rule(
-    pools: Mapping[tuple[str, str], Pool],
-    rule: str,
-    by_detector: Mapping[str, Mapping[Task, float]],
-    decision: HolmDecision,
+    pools: Pools, rule: str, by_detector: ByDetector, decision: HolmDecision | None
 ) -> RuleAcross:
     means = _means(by_detector)
-    of_detectors = {
-        name: never_negative(list(of_tasks.values())) for name, of_tasks in by_detector.items()
-    }
     correlations: dict[str, dict[Task, float]] = defaultdict(dict)
     if rule not in (ORACLE, RANDOM):
         for (data_set, detector), pool in pools.items():
             known = correlations_by_task(pool, pool.values(rule))
             for task, value in zip(pool.tasks, known, strict=True):
                 correlations[detector][data_set, task] = value
-    known_means = [value for value in _means(correlations).values() if not math.isnan(value)]
     return RuleAcross(
         rule=rule,
         regret=never_negative(list(means.values())),
-        by_detector=of_detectors,
-        worst=max(means.values()),
-        correlation=estimate(known_means, bounds=(-1.0, 1.0)),
+        by_detector={n: never_negative(list(of.values())) for n, of in by_detector.items()},
+        worst=max(0.0, *means.values()),
+        correlation=estimate(list(_means(correlations).values()), bounds=(-1.0, 1.0)),
         against_random=decision,
     )
-
-
-def draw_across(found: Across) -> Figure:
-    """The regret of each rule with its interval; a small mark for each detector."""
-    drawing = theme.canvas(1.0 + 0.3 * len(found.rules))
-    axes, rows = drawing.one, np.arange(len(found.rules))[::-1]
-    detectors = list(dict.fromkeys(name for one in found.rules for name in one.by_detector))
-    for row, one in zip(rows, found.rules, strict=True):
-        ends = [one.regret.low, one.regret.mean, one.regret.high]
-        at = 100 * np.array(ends if not math.isnan(ends[0]) else ends[1:2])
-        height = np.full(len(at), row)
-        middle = [len(at) // 2]
-        (drawn,) = axes.plot(
-            at, height, color=theme.INK, linewidth=2, marker="o", markersize=7, markevery=middle
-        )
-        theme.describe(
-            drawn, [f"{one.rule}: {one.regret.mean_interval(PERCENTAGE_POINTS)} points"]
-        )
-    for k, detector in enumerate(detectors):
-        means = [100 * one.by_detector[detector].mean for one in found.rules]
-        marks = axes.scatter(
-            means, rows + 0.18, s=18, marker="vsDP^"[k % 5], color=theme.colour(k), label=detector
-        )
-        texts = [
-            f"{one.rule}, {detector}: {value:.1f} points"
-            for one, value in zip(found.rules, means, strict=True)
-        ]
-        theme.describe(marks, texts)
-    axes.set_yticks(rows, [one.rule for one in found.rules])
-    axes.set_xlabel("regret of the selected configuration, points of test AUROC")
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(detectors))
-    return drawing.figure

@@ -13,13 +13,14 @@ from tune_ad.wording import count
 
 PLACE = 33
 MOST_DRAWN = 8
+MOST_TOLD = 4
 CAPTION = (
     "Test AUROC in per cent at the last epoch, mean over classes [95 % interval over n seeds]; "
     "differences in points, paired by seed. Since half: the last report minus that at half of the "
-    "epochs. Best minus last: the report with the largest mean minus the last one. The best epoch "
-    "is found on the test set: its AUROC is optimistic and no result. Spread: the largest minus "
-    "the smallest mean of the reports of the second half; of a class: that of the class in which "
-    "it is largest."
+    "epochs. Best epoch: that with the largest mean on the test set, whose AUROC is no result. "
+    "Best minus last: what it adds, found with the other seeds, so that luck is no gain. Spread: "
+    "the largest minus the smallest mean of the reports of the second half; of a class: that of "
+    "the class in which it is largest."
 )
 
 
@@ -38,22 +39,27 @@ def section(findings: Findings) -> Section | None:
 def _sentences(found: Sequence[Stopping]) -> str:
     """The result that depends most on the last epoch, and who leads when."""
     most = max(found, key=lambda one: one.gain.mean)
-    text = (
-        f"Stopping after the epoch that is best on the test set would add at most "
-        f"{most.gain.mean_interval(PERCENTAGE_POINTS)} points to a result ({most.label}, epoch "
+    optimistic = " (found with that seed, and so optimistic)" * (most.gain.n == 1)
+    among = f" of {count(len(found), 'result')}" * (len(found) > 1)
+    return (
+        f"The largest gain{among} by stopping at the epoch that is best on the test set: "
+        f"{most.gain.mean_interval(PERCENTAGE_POINTS)} points{optimistic}, {most.label}, epoch "
         f"{short(float(most.epochs[most.best]))} of {short(float(most.epochs[-1]))}, n = "
-        f"{count(most.gain.n, 'seed')}); published tables do not always say which epoch they show."
+        f"{count(most.gain.n, 'seed')}. Published tables do not always say which epoch they "
+        f"show.{_leads(found)}"
     )
-    changes = leads(found) if len(found) > 1 else []
-    if len(changes) > 1:
-        first, last = changes[0], changes[-1]
-        text += (
-            f" Which result leads depends on it: {first[1]} at {first[0]:.0%} of the epochs, "
-            f"{last[1]} from {last[0]:.0%} on."
-        )
-    elif changes:
-        text += f" {changes[0][1]} leads at every report."
-    return text
+
+
+def _leads(found: Sequence[Stopping]) -> str:
+    """Which of the results has the largest mean at which share of the epochs."""
+    if len(found) < 2 or not (changes := leads(found)):
+        return ""
+    if len(changes) == 1:
+        return f" {changes[0][1]} has the largest mean of these at every report they share."
+    told = [f"{label} from {share:.0%} of the epochs" for share, label in changes[:MOST_TOLD]]
+    more = len(changes) - MOST_TOLD
+    rest = f", and {count(more, 'change')} more" if more > 0 else ""
+    return f" Which has the largest mean depends on it, untested: {', '.join(told)}{rest}."
 
 
 def _figure(drawn: Sequence[Stopping], results: int) -> Figure:
@@ -80,4 +86,6 @@ def _table(found: Sequence[Stopping]) -> Table:
         }
         for one in found
     ]
-    return Table("stopping", pd.DataFrame(rows), CAPTION)
+    lost = sum(one.left_out for one in found)
+    left_out = f" Left out: {count(lost, 'model')}, of seeds that lack a class." * bool(lost)
+    return Table("stopping", pd.DataFrame(rows), CAPTION + left_out)

@@ -52,10 +52,12 @@ def _about_trials(study: StudyRecords, claim: Claim, total: int) -> Iterator[Tex
     if unmatched := unmatched_trials(study, claim):
         left_out = f"Left out: {count(unmatched, 'trial')} that match no level of the claim."
         yield Text(left_out, "note")
-    planned = sum((study.stored.get("planned") or {}).values())
-    if len(study.trials) < planned:
-        so_far = f"{len(study.trials)} of {planned} planned trials have finished so far"
-        yield Text(f"{so_far}: verdicts may change.", "warning")
+    if len(study.trials) < study.trials_planned:
+        yield Text(
+            f"{len(study.trials)} of {study.trials_planned} planned trials have finished so far: "
+            "verdicts may change.",
+            "warning",
+        )
 
 
 def _blocks(claim: Claim, judgement: Judgement) -> list[Block]:

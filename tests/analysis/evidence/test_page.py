@@ -1,18 +1,28 @@
 """The page of the evidence: it is made from the records, and says what is asked and answered."""
 
 import json
+import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from analysis.document.blocks import Section, Table
+from analysis.evidence.costs import _rest
 from analysis.evidence.entries import entries
 from analysis.evidence.page import BEGIN, END, leading, page, write
+from analysis.evidence.papers import contradictions
+from analysis.questions.claims.published import MEAN, tables
+from analysis.questions.claims.published.cells import NOT_COMPARABLE
+from analysis.study import StudyRecords
 from tests.analysis.planted import record
 from tests.analysis.planted import write as write_study
 from tune_ad.errors import UserError
+from tune_ad.storage.metric import VALIDATION_AUROC
 
 PROJECT = Path(__file__).parents[3]
 RESULTS = PROJECT / "docs" / "results"
@@ -133,6 +143,10 @@ def test_a_finding_has_its_numbers_from_the_report_and_links_their_table(folder)
         ('"difference" }', '"difference", above = 0.5 }', "it is not above 0.5; write it again"),
         ('"difference" }', '"difference", below = 0.05 }', "it is not below 0.05"),
         ('"difference" }', '"difference", under = 1 }', "unknown keys or lacks some: under"),
+        ('"difference" }', '"difference", above = "x" }', "numbers.gain.above cannot be 'x'"),
+        ('"difference" }', '"difference", tone = "good" }', "numbers.gain.tone cannot be 'good'"),
+        ("{ change =", "{ pairs = 12, change =", "numbers.gain.row.pairs cannot be 12"),
+        ("is better", "is } better", "cannot be read: Single '}' encountered"),
     ],
 )
 def test_a_finding_that_its_report_does_not_show_is_refused(folder, old, new, message):
@@ -146,8 +160,14 @@ def test_a_finding_that_its_report_does_not_show_is_refused(folder, old, new, me
     ("old", "new", "message"),
     [
         ('study = "second"\n', "", "needs either `study` or `studies`"),
-        ('why = "There was no time."\n', "", "lacks some: why; a table of Left has question"),
+        ('why = "There was no time."\n', "", "lacks left.0.why"),
         ("[[left]]", "[[left", "cannot be read"),
+        ("[[left]]", "[[lefts]]", "unknown lefts; it has tables [[asked]] and [[left]]"),
+        ("[[left]]", "[left]", "left cannot be {"),
+        ('question = "Does width help?"', "question = 3", "asked.0.question cannot be 3"),
+        ('question = "Does width help?"\n', "", "lacks asked.0.question"),
+        ('study = "second"', 'studies = ["first", "second"]', "needs a `name`, but only with"),
+        ('study = "second"', 'study = "second"\nname = "x"', "needs a `name`, but only with"),
     ],
 )
 def test_a_damaged_file_of_questions_is_refused(folder, old, new, message):
@@ -162,17 +182,143 @@ def test_a_study_that_was_not_run_needs_an_estimate(folder):
         page(folder, entries(folder))
 
 
-def test_what_is_left_of_a_study_costs_what_the_rest_has_cost(folder):
-    study = folder / "records" / "second" / "study.json"
-    stored = json.loads(study.read_text(encoding="utf-8"))
-    stored["study"]["budget"]["trials"] = 5
-    study.write_text(json.dumps(stored), encoding="utf-8")
+def change_study(folder, study, **search):
+    """Change what `study.json` says about the search."""
+    path = folder / "records" / study / "study.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored["study"].update(search)
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    return stored
+
+
+def test_what_is_left_of_a_study_costs_what_its_trials_have_cost(folder):
+    change_study(folder, "second", budget={"trials": 5, "evaluation_seeds": 0, "seeds": 1})
     text = page(folder, entries(folder))
     assert (
-        "second: 3 trials of 5 are left; at the mean time of the others, 1.0 s, about 3.0 s"
-        in text
+        "second: 3 trials of 5 are left: 3, about 3.0 s (those that ended: 1.0 s, from 1.0 s to "
+        "1.0 s)."
+    ) in text
+    assert text.count("1. **Does width help?** So far, after 2 of 5 trials: Of 1 single") == 1
+
+
+def test_a_baseline_of_which_no_trial_has_ended_has_no_time(folder):
+    path = folder / "records" / "second" / "study.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored["study"]["budget"]["trials"] = 5
+    stored["planned"] = {"PGN": 3, "AE": 2}
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    text = page(folder, entries(folder))
+    assert "3 trials of 5 are left: 1 of PGN, about 1.0 s (" in text
+    assert "and 2 of AE, of which none has ended." in text
+
+
+def test_a_plan_with_fewer_configurations_than_the_budget_can_end(folder):
+    path = folder / "records" / "second" / "study.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored["study"]["budget"]["trials"] = 5
+    stored["planned"] = {"PGN": 2}
+    path.write_text(json.dumps(stored), encoding="utf-8")
+    text = page(folder, entries(folder))
+    assert "So far" not in text and "are left" not in text
+
+
+def test_a_winner_that_is_still_to_be_trained_again_is_said(folder):
+    budget = {"trials": 2, "evaluation_seeds": 3, "seeds": 1}
+    plan = {"name": "Optuna"}
+    change_study(folder, "second", budget=budget, plan=plan, chooses=True, quotes="winner")
+    study = StudyRecords.read(folder / "records" / "second")
+    trials = [
+        replace(r, metrics={**r.metrics, VALIDATION_AUROC: [0.9] * len(r.replicas)})
+        for r in study.trials
+    ]
+    study = replace(study, trials=trials)
+    assert study.fresh_left == 3
+    assert study.so_far == "So far, before 3 fresh seeds of the winner: "
+    assert list(_rest(study)) == ["second: 3 fresh seeds of the winner are left."]
+    evaluated = [replace(trials[0], number=0) for _ in range(3)]
+    assert replace(study, evaluation=evaluated).fresh_left == 0
+
+
+def test_what_has_records_was_run(folder):
+    change_study(folder, "second", name="depth_mnist", budget_name="quick")
+    left = QUESTIONS.replace("--search depth_mnist", "--search depth_mnist --budget quick")
+    (folder / "questions.toml").write_text(left, encoding="utf-8")
+    with pytest.raises(UserError, match="was not run, but it has records: remove that entry"):
+        page(folder, entries(folder))
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", '{"--search depth_mnist": {"size": "4"}}'])
+def test_a_damaged_file_of_costs_is_refused_in_a_line(folder, content):
+    (folder / "costs.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"costs.json.*; write it again by make costs"):
+        page(folder, entries(folder))
+
+
+def test_questions_on_one_study_share_its_report_and_show_their_own_figures(folder):
+    more = 'study = "second"\nfigure = "effects_PGN"\n[[asked]]\nstudy = "second"\n'
+    asked(
+        folder, 'study = "second"\n', more.replace("[[asked]]", 'question = "Which?"\n[[asked]]')
     )
-    assert "1. **Does width help?** So far, after 2 of 5 trials: " in text
+    shown = entries(folder)
+    assert [entry.place for entry in shown[:2]] == ["reports/second"] * 2
+    text = page(folder, shown)
+    assert text.count("[Records of second](records/second)") == 1
+    assert "![effects\\_PGN](reports/second/figures/effects_PGN.svg)" in text
+    asked(folder, 'study = "second"\n', 'study = "second"\nfigure = "loss"\n')
+    with pytest.raises(UserError, match="shows the figure 'loss', which its report lacks; it has"):
+        entries(folder)
+
+
+def test_rules_are_compared_over_studies_and_named(folder):
+    change_study(folder, "first", data_set="mnist")
+    both = 'studies = ["first", "second"]\nname = "rules"\nquestion = "Which rule?"\n'
+    asked(folder, "[[left]]", f"[[asked]]\n{both}[[left]]")
+    (*_, third) = entries(folder)
+    assert third.place == "reports/rules"
+    assert third.finding == "No detector has three complete configurations on every data set yet."
+    write(folder)
+    assert (folder / "reports" / "rules" / "report.md").is_file()
+    asked(folder, "[[left]]", f"[[asked]]\n{both}[[left]]".replace("rules", "second"))
+    with pytest.raises(UserError, match="two reports are called 'second'"):
+        entries(folder)
+
+
+def test_a_question_of_a_study_without_a_figure_has_no_picture(folder):
+    shown = [entry._replace(figure=None) for entry in entries(folder)]
+    readme = folder.parent / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    assert "![" not in leading(readme, folder, shown)
+    assert "![" not in page(folder, shown)
+
+
+def test_printed_numbers_are_compared_by_baseline_and_paper(folder):
+    rows = [
+        ("mnist", name, "PGN", difference, 0.9, p, verdict, 10)
+        for name, difference, p, verdict in (
+            ("0", -0.05, 0.001, "worse"),
+            ("1", 0.01, 0.5, "unsure"),
+            (MEAN, -0.2, 0.5, "unsure"),
+        )
+    ]
+    rows.append(("mnist", "0", "AE", 0.001, 0.8, math.nan, "alike", 3))
+    rows.append(("mnist", "0", "VAE", 0.5, 0.8, 0.001, NOT_COMPARABLE, 3))
+    names = ("data set", "class", "baseline", "difference", "published", "p (Holm)", "verdict")
+    cells = pd.DataFrame(rows, columns=[*names, "ours n"]).assign(outsider="")
+    table = Table("published_pgn_table1", cells, data=cells)
+    entry = entries(folder)[0]
+    report = replace(entry.report, sections=[Section("Published", [table])])
+    shown = [entry._replace(report=report)] * 2
+    paper = next(table.title for table in tables() if table.name == "pgn_table1")
+    text = "\n".join(contradictions(shown))
+    title, *_ = text.splitlines()
+    assert title == "## What contradicts the papers"
+    assert (
+        f"- PGN on mnist, {paper}, 2 cells: 1 lower and 1 without a verdict. Largest difference: "
+        "0, \\-5.0 points from the printed 90.0 (p = 0.001 after Holm, n = 10 seeds). "
+    ).replace("\\-", "-") in text
+    assert text.count("PGN on mnist") == 1 and "VAE" not in text
+    others = text[text.index("## Printed numbers that are not contradicted") :]
+    assert f"AE on mnist, {paper}, 1 cell: 1 alike." in others
 
 
 def test_what_a_paper_says_stands_beside_the_finding(folder):
@@ -194,3 +340,12 @@ def test_the_readme_begins_with_the_findings_between_its_marks(folder):
     readme.write_text("# Project\n", encoding="utf-8")
     with pytest.raises(UserError, match="needs the lines"):
         write(folder, readme)
+    for elsewhere in (folder.parent / "none.md", folder / "reports" / "README.md"):
+        with pytest.raises(UserError, match="cannot begin with the findings of"):
+            write(folder, elsewhere)
+
+
+def test_a_folder_without_records_is_refused_in_a_line(tmp_path):
+    (tmp_path / "questions.toml").write_text(QUESTIONS, encoding="utf-8")
+    with pytest.raises(UserError, match="the records are of nothing"):
+        entries(tmp_path)

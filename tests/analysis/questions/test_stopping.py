@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from analysis.document.blocks import Table, Text
+from analysis.questions.progress import stopping as stopping_module
+from analysis.questions.progress.learning_curves import Curve
 from analysis.questions.progress.stopping import draw_stopping, leads, orders, stopping
 from analysis.report.findings import Findings
+from analysis.report.sections import stopping as section_module
 from analysis.report.sections.stopping import section
+from analysis.stats.estimates import estimate
 from tests.analysis.planted import TASKS, record, study
 from tune_ad.storage.jsonl import to_text, write_atomically
 from tune_ad.storage.records import SCHEMA
@@ -49,6 +53,75 @@ def found_in(written):
     return {one.label: one for one in stopping(written, Findings(written).results)}
 
 
+def of_curves(*curves):
+    """What is made of curves: pairs of a class and a seed with epochs and values."""
+    return stopping_module._of_result(
+        "result",
+        [
+            Curve(f"{task}, {seed}", task, np.array(epochs), np.array(values), seed=seed)
+            for task, seed, epochs, values in curves
+        ],
+    )
+
+
+def test_a_model_that_stops_early_keeps_its_last_value():
+    found = of_curves(
+        ("easy", 0, [1, 2, 3], [0.9, 0.95, 0.99]),
+        ("hard", 0, [1, 2], [0.5, 0.6]),
+        ("easy", 1, [1, 2, 3], [0.9, 0.95, 0.99]),
+        ("hard", 1, [1, 2, 3], [0.5, 0.6, 0.6]),
+    )
+    assert found.epochs.tolist() == [1, 2, 3]
+    assert found.auroc[-1].mean == pytest.approx(0.795) and found.auroc[-1].n == 2
+    assert found.left_out == 0
+
+
+def test_a_seed_that_lacks_a_class_is_left_out_and_counted():
+    found = of_curves(
+        ("easy", 0, [1, 2], [0.9, 0.95]),
+        ("hard", 0, [1, 2], [0.5, 0.6]),
+        ("easy", 1, [1, 2], [0.9, 0.95]),
+    )
+    assert (found.auroc[-1].n, found.left_out) == (1, 1)
+    assert found.auroc[-1].mean == pytest.approx(0.775)
+
+
+def test_epochs_begin_where_all_models_have_a_report():
+    found = of_curves(("a", 0, [2, 3, 4], [0.5, 0.6, 0.7]), ("a", 1, [1, 2, 3], [0.4, 0.5, 0.6]))
+    assert found.epochs.tolist() == [2, 3, 4]
+    assert [value.mean for value in found.auroc] == pytest.approx([0.5, 0.6, 0.65])
+
+
+def test_luck_of_a_seed_is_no_gain():
+    """Noise around a constant course: the plain maximum gains, the cross-fitted one does not."""
+    rng = np.random.default_rng(0)
+    gains, plain = [], []
+    for _ in range(200):
+        noise = 0.8 + 0.01 * rng.standard_normal((3, 10))
+        found = of_curves(*(("a", seed, list(range(1, 11)), noise[seed]) for seed in range(3)))
+        gains.append(found.gain.mean)
+        plain.append(noise.mean(axis=0).max() - noise.mean(axis=0)[-1])
+    assert np.mean(plain) > 0.005
+    assert abs(np.mean(gains)) < 0.002
+
+
+def test_every_change_of_the_lead_is_told(planted):
+    early = found_in(planted)["early"]
+    course = [0.9, 0.5, 0.9, 0.5, 0.9]
+    other = early._replace(label="other", auroc=[estimate([v]) for v in course])
+    steady = early._replace(label="steady", auroc=[estimate([0.7])] * 5)
+    assert [label for _, label in leads([other, steady])] == [
+        "other",
+        "steady",
+        "other",
+        "steady",
+        "other",
+    ]
+    assert section_module._leads([other, steady]).endswith(
+        "other from 60% of the epochs, steady from 80% of the epochs, and 1 change more."
+    )
+
+
 def test_the_best_epoch_and_what_it_adds_are_paired_by_seed(planted):
     early, late = (found_in(planted)[name] for name in ("early", "late"))
     assert early.epochs[early.best] == 4
@@ -83,10 +156,9 @@ def test_the_order_of_the_results_depends_on_the_epoch(planted):
 def test_the_section_says_what_stopping_well_would_add(planted):
     text, figure, table = section(Findings(planted)).blocks
     assert isinstance(text, Text) and isinstance(table, Table)
-    assert text.text.startswith(
-        "Stopping after the epoch that is best on the test set would add at most +20.0"
-    )
-    assert "early at 20% of the epochs, late from 80% on" in text.text
+    assert text.text.startswith("The largest gain of 2 results by stopping at the epoch that")
+    assert ": +20.0" in text.text
+    assert "early from 20% of the epochs, late from 80% of the epochs." in text.text
     assert list(table.shown["best epoch"]) == ["4", "10"]
     drawn = draw_stopping([*found_in(planted).values()])
     texts = [line for marks in drawn.described.values() for line in marks.texts]

@@ -57,7 +57,12 @@ def record(number, params, values, state="complete", bits="validation", share=0.
 
 def study(trials, claim=CLAIM):
     stored = {
-        "study": {"name": "planted", "baselines": {"VAE": {}}, "claim": claim},
+        "study": {
+            "name": "planted",
+            "baselines": {"VAE": {}},
+            "claim": claim,
+            "budget": {"trials": len(trials)},
+        },
         "tasks": [{"name": TASK, "source": "cifar10", "outsiders": ["svhn", "mnist"]}],
     }
     return StudyRecords(StudyFolder(Path("nowhere")), stored, trials, [])

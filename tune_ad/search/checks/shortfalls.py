@@ -156,11 +156,7 @@ def _comparison(study: Study, tasks: int) -> Iterator[str]:
     if changes := single_changes(study):
         yield from _pairs(count(changes, "change"), changes, seeds, tasks)
     elif study.trials > len(study.baselines) and not study.search.plan.traits.is_designed:
-        if seeds == 1:
-            yield (
-                "one seed per trial: the effect of a parameter cannot be told from that of the "
-                "seed (--seeds 2 or more)"
-            )
+        yield from _samples(study, tasks)
     elif study.trials > 1:
         compared = count(study.trials, "configuration")
         yield from _pairs(compared, math.comb(study.trials, 2), seeds, tasks)
@@ -169,6 +165,19 @@ def _comparison(study: Study, tasks: int) -> Iterator[str]:
             f"{count(seeds, 'seed')}: a test against published numbers needs {LEAST_SEEDS} "
             f"(--seeds {LEAST_SEEDS})"
         )
+
+
+def _samples(study: Study, tasks: int) -> Iterator[str]:
+    """Too few seeds for sensitivities, or to compare the defaults of several baselines."""
+    seeds, baselines = len(study.seeds), len(study.baselines)
+    if seeds == 1:
+        yield (
+            "one seed per trial: the effect of a parameter cannot be told from that of the seed "
+            "(--seeds 2 or more)"
+        )
+    elif baselines > 1:
+        compared = count(baselines, "default configuration")
+        yield from _pairs(compared, math.comb(baselines, 2), seeds, tasks)
 
 
 def _pairs(
