@@ -2,7 +2,8 @@
 
 The configurations fill the space of each detector evenly and do not depend on results, so every
 selection rule has the same ones to choose from, and their sensitivities are not biased by a
-search. The report says what each rule would have selected, and what it would have lost.
+search. The report says what each rule would have selected, and what it would have lost. The quick
+budget has the odd classes: the rules were devised on even ones (`benchmarks/NOTES.md`).
 """
 
 from dataclasses import replace
@@ -16,7 +17,7 @@ SMALL = Budget(
     trials=120,
     epochs=10,
     seeds=2,
-    classes=(0, 3, 5, 7, 8),
+    classes=(1, 3, 5, 7, 9),
     train_images=1000,
     validation_images=250,
     test_images=500,
