@@ -9,7 +9,7 @@ import pandas as pd
 from pyarrow import Schema, Table, csv, field, string
 
 from analysis.document.blocks import Document
-from analysis.report.render.figures import RenderedFigure, render_figure
+from analysis.report.render.figures import RenderedFigure, on_paper, render_figure
 from analysis.report.render.html import html
 from analysis.report.render.latex import latex
 from analysis.report.render.markdown import markdown
@@ -78,7 +78,7 @@ def _figures(figures: list[RenderedFigure], folder: Path) -> set[Path]:
     written = set()
     for figure in figures:
         svg, pdf = folder / f"{figure.name}.svg", folder / f"{figure.name}.pdf"
-        write_atomically(svg, figure.svg)
+        write_atomically(svg, on_paper(figure))
         write_atomically(pdf, figure.pdf)
         written |= {svg, pdf}
     return written

@@ -67,6 +67,12 @@ def _pdf(drawing: Drawing) -> bytes:
     return file.getvalue()
 
 
+def on_paper(figure: RenderedFigure) -> str:
+    """The SVG of the figure's file, on paper: a viewer's ground may be as dark as the ink."""
+    head, _, rest = figure.svg.partition(">")
+    return f'{head}><rect width="100%" height="100%" fill="{theme.PAPER}"/>{rest}'
+
+
 def inline(figure: RenderedFigure) -> str:
     """The SVG as an element of a page.
 

@@ -259,6 +259,9 @@ def test_export_writes_every_file(tmp_path):
     assert len(calls) == 1
     assert written == (tmp_path / "report.html", tmp_path / "report.md", tmp_path / "report.tex")
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    ground = '<rect width="100%" height="100%" fill="'
+    assert ground in (tmp_path / "figures" / "f.svg").read_text(encoding="utf-8")[:900]
+    assert ground not in (tmp_path / "report.html").read_text(encoding="utf-8")
     files = {"tables/main.csv", "tables/raw.csv", "figures/f.svg", "figures/f.pdf"}
     assert names == {"report.html", "report.md", "report.tex", *files}
     assert (tmp_path / "figures/f.pdf").read_bytes().startswith(b"%PDF")
