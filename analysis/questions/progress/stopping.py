@@ -22,6 +22,9 @@ from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 
 
+MOST_BANDS = 3  # results beyond which bands would hide each other
+
+
 class Stopping(NamedTuple):
     """The test AUROC of a result at every report, means over its classes.
 
@@ -157,7 +160,7 @@ def leads(found: Sequence[Stopping]) -> list[tuple[float, str]]:
 
 
 def draw_stopping(found: Sequence[Stopping]) -> Figure:
-    """The mean test AUROC of each result over the epochs, with the interval over seeds."""
+    """The mean test AUROC of each result over the epochs; of few results with intervals."""
     labels = [one.label for one in found]
     columns = theme.legend_columns(labels)
     canvas = theme.canvas(2.8 + 0.2 * math.ceil(len(labels) / columns))
@@ -175,7 +178,7 @@ def draw_stopping(found: Sequence[Stopping]) -> Figure:
             lw=1.6,
             label=one.label,
         )
-        if np.isfinite(low).all():
+        if np.isfinite(low).all() and len(found) <= MOST_BANDS:
             theme.band(axes, one.epochs, low, high, k)
         texts = [
             f"{one.label}, epoch {short(float(epoch))}: {value.mean_interval()} %"

@@ -14,7 +14,7 @@ MARKERS = "vsDP^"
 
 def draw_across(found: Across) -> Figure:
     """The regret of each rule with its interval; a small mark for each detector."""
-    drawing = theme.canvas(1.0 + 0.3 * len(found.rules))
+    drawing = theme.canvas(1.3 + 0.3 * len(found.rules))
     axes, rows = drawing.one, np.arange(len(found.rules))[::-1]
     detectors = list(dict.fromkeys(name for one in found.rules for name in one.by_detector))
     for row, one in zip(rows, found.rules, strict=True):
@@ -42,6 +42,7 @@ def draw_across(found: Across) -> Figure:
         ]
         theme.describe(marks, texts)
     axes.set_yticks(rows, [one.rule for one in found.rules])
-    axes.set_xlabel("regret of the selected configuration, points of test AUROC")
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(detectors))
+    axes.set_xlabel("regret, points of test AUROC")
+    columns = theme.legend_columns(detectors)
+    drawing.figure.legend(loc="outside lower center", ncols=columns, frameon=False)
     return drawing.figure

@@ -7,7 +7,13 @@ import pandas as pd
 
 from analysis.document.blocks import Cell, Figure, Section, Table, Text
 from analysis.document.format import PERCENTAGE_POINTS, short
-from analysis.questions.progress.stopping import Stopping, draw_stopping, leads, stopping
+from analysis.questions.progress.stopping import (
+    MOST_BANDS,
+    Stopping,
+    draw_stopping,
+    leads,
+    stopping,
+)
 from analysis.report.findings import Findings
 from tune_ad.wording import count
 
@@ -65,8 +71,8 @@ def _leads(found: Sequence[Stopping]) -> str:
 def _figure(drawn: Sequence[Stopping], results: int) -> Figure:
     some = f" of {count(results, 'result')}" * (len(drawn) < results)
     caption = (
-        f"Test AUROC over the epochs of {len(drawn)}{some}, mean over classes; bands: 95 % "
-        "interval over seeds (none for one seed). It selects nothing."
+        f"Test AUROC over the epochs of {len(drawn)}{some}, mean over classes. Bands, of at most "
+        f"{MOST_BANDS} results with several seeds: 95 % interval over seeds. It selects nothing."
     )
     return Figure("stopping", partial(draw_stopping, drawn), caption)
 
