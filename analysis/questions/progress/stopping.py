@@ -21,7 +21,6 @@ from analysis.quoted import Result
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 
-
 MOST_BANDS = 3  # results beyond which bands would hide each other
 
 
