@@ -138,8 +138,6 @@ def _section(entry: Entry, is_told: bool) -> list[str]:
     text = Text(entry.finding if is_told else entry.report.summary)
     answer = Document("", "", [Section(entry.asked.question, [text])])
     head, *blocks = section_blocks(section_views(answer)[0])
-    if entry.asked.finding and not is_told:
-        blocks.insert(0, f"**{escaped(entry.finding)}**")
     if entry.figure is not None:
         blocks += [_picture(entry, "", entry.figure.name), escaped(entry.figure.caption)]
     return [head, *blocks, _links(entry) if is_told else _sources(entry)]

@@ -1,6 +1,7 @@
 """A study at a glance: its result beside the default, a random choice and published numbers."""
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -176,14 +177,29 @@ def draw_glance(glance: Glance) -> Figure:
             color=theme.INK,
             fontweight="bold" if row.kind == "result" else "normal",
         )
-    labels = [row.label for row in rows]
-    labels = [f"{label[:LONGEST]}…" if len(label) > LONGEST else label for label in labels]
+    name, labels = _labels(rows)
     axes.set_yticks(range(len(rows)), labels[::-1])
+    axes.set_ylabel(name)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("test AUROC (%)")
     axes.grid(axis="x", color=theme.FAINT, alpha=0.25)
     axes.tick_params(axis="y", length=0)
     return canvas.figure
+
+
+def _labels(rows: Sequence[Row]) -> tuple[str, list[str]]:
+    """What all results have in common before their values, and the labels without it.
+
+    Long labels are cut.
+    """
+    results = [row.label for row in rows if row.kind == "result"]
+    head, equals, _ = os.path.commonprefix(results).rpartition(" = ")
+    shared = head + equals if len(results) > 1 else ""
+    labels = [
+        row.label.removeprefix(shared) if row.kind == "result" else row.label for row in rows
+    ]
+    short = [f"{label[:LONGEST]}…" if len(label) > LONGEST else label for label in labels]
+    return shared.removesuffix(" = "), short
 
 
 def gain_text(gain: Estimate) -> str:

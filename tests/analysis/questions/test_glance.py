@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.questions.claims.published.best import best_published
-from analysis.questions.glance import draw_glance, gain_text
+from analysis.questions.glance import Row, _labels, draw_glance, gain_text
 from analysis.report.findings import Findings
 from analysis.report.headline import headline
 from analysis.report.sections import at_a_glance
@@ -106,6 +106,22 @@ def test_a_winner_that_is_the_default_says_so(tmp_path):
     findings = Findings(chosen(tmp_path, planted=swapped))
     assert findings.glance.is_default and findings.glance.over_default is None
     assert "; it is the default configuration. That is +" in headline(findings)
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "shown"),
+    [
+        (["p = gaussian_learned", "p = logistic"], "p", ["gaussian_learned", "logistic"]),
+        (["A, b = 1", "A, b = 10"], "A, b", ["1", "10"]),
+        (["a = 1"], "", ["a = 1"]),
+        (["AE", "AAE"], "", ["AE", "AAE"]),
+        (["x" * 30, "y"], "", ["x" * 22 + "…", "y"]),
+    ],
+)
+def test_what_all_results_share_stands_once_beside_their_labels(labels, name, shown):
+    rows = [Row("result", label, estimate([0.9]), "") for label in labels]
+    published = Row("published", "published: p = x", estimate([0.9]), "")
+    assert _labels([*rows, published]) == (name, [*shown, "published: p = x"])
 
 
 def test_without_a_result_the_sentence_says_why(tmp_path):
