@@ -216,12 +216,7 @@ class StudyRecords:
     @property
     def so_far(self) -> str:
         """How far the study is, as the beginning of a sentence; empty if it has ended."""
-        ended = len(self.trials)
-        if ended < self.trials_planned:
-            return f"So far, after {ended} of {count(self.trials_planned, 'trial')}: "
-        if left := self.fresh_left:
-            return f"So far, before {count(left, 'fresh seed')} of the winner: "
-        return ""
+        return so_far([self])
 
     @property
     def baselines(self) -> list[str]:
@@ -391,3 +386,14 @@ def unique_titles(titles: Mapping[str, str]) -> dict[str, str]:
     """The titles by the names of their tasks, without those that several tasks have."""
     uses = Counter(titles.values())
     return {name: title for name, title in titles.items() if uses[title] == 1}
+
+
+def so_far(studies: Sequence[StudyRecords]) -> str:
+    """How far studies are together, as the beginning of a sentence; empty if all have ended."""
+    ended = sum(len(study.trials) for study in studies)
+    planned = sum(study.trials_planned for study in studies)
+    if ended < planned:
+        return f"So far, after {ended} of {count(planned, 'trial')}: "
+    if left := sum(study.fresh_left for study in studies):
+        return f"So far, before {count(left, 'fresh seed')} of the winner: "
+    return ""

@@ -27,6 +27,7 @@ from analysis.stats.estimates import estimate
 from analysis.study import StudyRecords
 from tune_ad.app.provenance import hardware
 from tune_ad.errors import UserError
+from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import TEST_AUROC
 from tune_ad.storage.records import TrialRecord
 
@@ -57,14 +58,15 @@ def drawn(records: Path, names: list[str], seed: int) -> tuple[StudyRecords, Tri
 
 def without(study: StudyRecords, record: TrialRecord, results: Path) -> Path:
     """A copy of a study that lacks the record of a trial."""
-    copy = results / study.name
-    shutil.copytree(study.folder.path, copy)
-    lines = (copy / "trials.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    copy = StudyFolder(results / study.name)
+    shutil.copytree(study.folder.path, copy.path)
+    file = copy.trials.path
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if json.loads(line)["number"] != record.number]
-    (copy / "trials.jsonl").write_text("".join(kept), encoding="utf-8")
-    for path in (copy / "trials").glob(f"{record.identity}.*"):
-        path.unlink()
-    return copy
+    file.write_text("".join(kept), encoding="utf-8")
+    copy.details(record.identity).unlink()
+    copy.ranks(record.identity).unlink()
+    return copy.path
 
 
 def resume(study: StudyRecords, results: Path) -> None:

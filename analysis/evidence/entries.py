@@ -9,7 +9,7 @@ from analysis.evidence.findings import sentence
 from analysis.evidence.questions import QUESTIONS, Asked, read
 from analysis.evidence.rules import rules_document
 from analysis.report.study_report import document
-from analysis.study import StudyRecords
+from analysis.study import StudyRecords, so_far
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder
 
@@ -92,8 +92,3 @@ def _figure(asked: Asked, report: Document) -> Figure | None:
             f"has {', '.join(figures) or 'none'}"
         )
     return figures[asked.figure]
-
-
-def so_far(studies: Sequence[StudyRecords]) -> str:
-    """How far studies are, as the beginning of a sentence; empty if all have ended."""
-    return next((study.so_far for study in studies if study.so_far), "")

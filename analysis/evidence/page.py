@@ -153,7 +153,8 @@ def _sources(entry: Entry) -> str:
     for study in entry.studies:
         cost = (
             f"{count(len(study.trials), 'trial')} of {study.trials_planned}, "
-            f"{_hours(study):.1f} hours of training on {_hardware(study.stored)}."
+            f"{_hours(study):.1f} hours (wall time, other work beside it) on "
+            f"{_hardware(study.stored)}."
         )
         parts.append(f"[Records of {study.name}]({RECORDS}/{study.name}): {escaped(cost)}")
         parts.append(f"    {repeating(study)}")

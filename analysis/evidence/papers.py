@@ -6,10 +6,11 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.document.format import PERCENTAGE_POINTS, in_words, p_text
-from analysis.evidence.entries import Entry, so_far
+from analysis.evidence.entries import Entry
 from analysis.questions.claims.published import MEAN, tables
 from analysis.questions.claims.published.cells import NOT_COMPARABLE
 from analysis.report.render.markdown import escaped
+from analysis.study import so_far
 from tune_ad.wording import count
 
 PUBLISHED = "published_"

@@ -16,7 +16,7 @@ A table `[[left]]` names what was not run: `question`, `why`, and the `options` 
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -152,15 +152,9 @@ def _asked(path: Path, entry: Mapping[str, Any]) -> Asked:
 
 def _row(kind: type[Row], path: Path, entry: Mapping[str, Any]) -> Row:
     """An entry of the file as a dataclass."""
-    known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
-    needed = {
-        name
-        for name, item in known.items()
-        if item.default is MISSING and item.default_factory is MISSING
-    }
-    if odd := sorted((entry.keys() - known.keys()) | (needed - entry.keys())):
+    known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    if odd := [name for name in entry if name not in known]:
         raise UserError(
-            f"{path}: an entry has unknown keys or lacks some: {', '.join(odd)}; a table of "
-            f"{kind.__name__} has {', '.join(known)}"
+            f"{path}: unknown {', '.join(odd)}; a table of {kind.__name__} has {', '.join(known)}"
         )
     return kind(**entry)

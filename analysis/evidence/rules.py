@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Document, Figure, Section, Table, Text
-from analysis.document.format import PERCENT, Unit, in_words, p_text
+from analysis.document.format import CORRELATION, PERCENT, in_words, p_text
 from analysis.questions.selection.across import (
     Across,
     RuleAcross,
@@ -16,12 +16,11 @@ from analysis.questions.selection.across import (
 from analysis.questions.selection.across_figure import draw_across
 from analysis.questions.selection.regret import RANDOM
 from analysis.stats.estimates import Estimate
-from analysis.study import StudyRecords
+from analysis.study import StudyRecords, so_far
 from tune_ad.selection import PREFERRED
 from tune_ad.wording import count
 
 TITLE = "Which selection rule deserves trust?"
-CORRELATION = Unit(1, "+.2f")
 CAPTION = (
     "Regret in points: how much more test AUROC the best configuration of a detector has than the "
     "one that the rule selects for a single task, such as a normal class; 0 is best. Mean over "
@@ -49,7 +48,6 @@ def rules_document(studies: Sequence[StudyRecords]) -> Document:
         UserError: if two studies have the same data set.
     """
     found = across(studies)
-    far = next((study.so_far for study in studies if study.so_far), "")
     pools = [
         f"- {data_set}, {detector}: {count(len(pool.records), 'configuration')}, "
         f"{count(len(pool.tasks), 'task')}, {count(len(pool.seeds), 'seed')}"
@@ -64,7 +62,7 @@ def rules_document(studies: Sequence[StudyRecords]) -> Document:
         ]
     if notes := _left_out(found):
         blocks.append(Text("\n".join(["Left out:", *notes]), "note"))
-    summary = far + _summary(found)
+    summary = so_far(studies) + _summary(found)
     return Document(TITLE, summary, [Section("What each rule loses", blocks)], headline=summary)
 
 

@@ -169,7 +169,7 @@ def draw_stopping(found: Sequence[Stopping]) -> Figure:
             100 * np.array([getattr(value, name) for value in one.auroc])
             for name in ("mean", "low", "high")
         )
-        axes.plot(
+        (line,) = axes.plot(
             one.epochs,
             means,
             color=theme.colour(k),
@@ -177,6 +177,7 @@ def draw_stopping(found: Sequence[Stopping]) -> Figure:
             lw=1.6,
             label=one.label,
         )
+        theme.describe(line, [one.label])
         if np.isfinite(low).all() and len(found) <= MOST_BANDS:
             theme.band(axes, one.epochs, low, high, k)
         texts = [

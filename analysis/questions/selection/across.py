@@ -6,7 +6,7 @@ images; a mean over tasks has the interval of Student's t over these tasks.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -109,14 +109,11 @@ def across(studies: Sequence[StudyRecords]) -> Across:
         names = ", ".join(study.name for study in studies)
         raise UserError(f"{names} share a data set; compare one study of each data set")
     detectors = list(dict.fromkeys(name for study in studies for name in study.baselines))
-    reasons = {name: _without_pool(by_set, name) for name in detectors}
-    lacking = {name: reason for name, reason in reasons.items() if reason}
-    pools = {
-        (data_set, name): pool
-        for data_set, study in by_set.items()
-        for name in detectors
-        if name not in lacking and (pool := _pool_of(study, name)) is not None
+    found = {
+        (data_set, n): _pool_of(by_set[data_set], n) for data_set in by_set for n in detectors
     }
+    lacking = {name: [s for s in by_set if found[s, name] is None] for name in detectors}
+    pools = {place: p for place, p in found.items() if p is not None and not lacking[place[1]]}
     ranking = {place: _ranking(pool) for place, pool in pools.items()}
     everywhere = set.intersection(*ranking.values()) if ranking else set()
     missing = {
@@ -128,7 +125,7 @@ def across(studies: Sequence[StudyRecords]) -> Across:
         _compared(pools, regrets),
         pools,
         _tasks(pools),
-        Left(missing, lacking, _failed(by_set, pools)),
+        Left(missing, _reasons(lacking), _failed(by_set, pools)),
         _chosen(regrets),
     )
 
@@ -140,12 +137,10 @@ def _pool_of(study: StudyRecords, baseline: str) -> Pool | None:
     return pool if pool is not None and len(pool.records) >= LEAST_RANKED else None
 
 
-def _without_pool(by_set: Mapping[str, StudyRecords], name: str) -> str:
-    """The data sets on which a detector has no pool, in words; empty if it has one on each."""
-    lacking = [data_set for data_set, study in by_set.items() if _pool_of(study, name) is None]
-    if not lacking:
-        return ""
-    return f"fewer than {LEAST_RANKED} comparable configurations on {in_words(lacking)}"
+def _reasons(lacking: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Why detectors have no part in it: the data sets on which they have no pool, in words."""
+    few = f"fewer than {LEAST_RANKED} comparable configurations on"
+    return {name: f"{few} {in_words(sets)}" for name, sets in lacking.items() if sets}
 
 
 def _failed(by_set: Mapping[str, StudyRecords], pools: Pools) -> dict[str, int]:
@@ -201,33 +196,31 @@ def _chosen(regrets: Mapping[str, ByDetector]) -> Estimate:
 
 
 def _regrets(pools: Pools, rule: str) -> ByDetector:
-    """The regret of a rule by detector and task."""
+    return _by_detector(pools, lambda pool: regrets_by_task(pool, rule) or [])
+
+
+def _by_detector(pools: Pools, values: Callable[[Pool], Sequence[float]]) -> ByDetector:
+    """A number of each task of each pool, by detector and task."""
     found: dict[str, dict[Task, float]] = defaultdict(dict)
     for (data_set, detector), pool in pools.items():
-        for task, value in zip(pool.tasks, regrets_by_task(pool, rule) or (), strict=True):
+        for task, value in zip(pool.tasks, values(pool), strict=True):
             found[detector][data_set, task] = value
     return found
 
 
 def _means(by_detector: ByDetector) -> dict[Task, float]:
-    """The mean over the detectors of each task."""
-    tasks = dict.fromkeys(task for of_tasks in by_detector.values() for task in of_tasks)
-    return {
-        task: float(np.mean([of[task] for of in by_detector.values() if task in of]))
-        for task in tasks
-    }
+    """The mean over the detectors of each task; all have the same tasks."""
+    tasks = next(iter(by_detector.values()), {})
+    return {t: float(np.mean([of[t] for of in by_detector.values()])) for t in tasks}
 
 
 def _of_rule(
     pools: Pools, rule: str, by_detector: ByDetector, decision: HolmDecision | None
 ) -> RuleAcross:
     means = _means(by_detector)
-    correlations: dict[str, dict[Task, float]] = defaultdict(dict)
+    correlations: ByDetector = {}
     if rule not in (ORACLE, RANDOM):
-        for (data_set, detector), pool in pools.items():
-            known = correlations_by_task(pool, pool.values(rule))
-            for task, value in zip(pool.tasks, known, strict=True):
-                correlations[detector][data_set, task] = value
+        correlations = _by_detector(pools, lambda p: correlations_by_task(p, p.values(rule)))
     return RuleAcross(
         rule=rule,
         regret=never_negative(list(means.values())),

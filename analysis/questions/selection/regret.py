@@ -15,6 +15,8 @@ from tune_ad.storage.records import TrialRecord
 RANDOM = "random"
 LEAST_RANKED = 3
 """The least number of trials for a rank correlation."""
+OfTask = Callable[[np.ndarray, int], float]
+"""The regret of what is selected for a task, from all regrets (trials, tasks)."""
 
 
 class RuleChoice(NamedTuple):
@@ -70,14 +72,14 @@ def _choice(pool: Pool, rule: str) -> RuleChoice | None:
     position, values = pool.chosen(rule), pool.values(rule)
     if position is None:
         return None
-    best = [_best(values[:, t]) for t in range(len(pool.tasks))]
+    by_task = _for_task(pool, rule)
     return RuleChoice(
         rule=rule,
         number=pool.records[position].number,
         ranked=int(np.isfinite(values).all(axis=1).sum()),
         auroc=pool.mean_auroc([position]),
         regret=_regret(pool, lambda regrets, t: regrets[position, t], by_task=False),
-        regret_by_task=_regret(pool, lambda regrets, t: regrets[best[t], t], by_task=True),
+        regret_by_task=_regret(pool, by_task, by_task=True),
         correlation=_correlation(pool, values) if rule != ORACLE else estimate([]),
     )
 
@@ -89,10 +91,7 @@ def _best(values: np.ndarray) -> int:
 
 def _at_random(pool: Pool) -> RuleChoice:
     """The mean over all trials, which is what to expect of a trial that is drawn at random."""
-
-    def average(regrets: np.ndarray, t: int) -> float:
-        return float(regrets[:, t].mean())
-
+    average = _for_task(pool, RANDOM)
     return RuleChoice(
         rule=RANDOM,
         number=None,
@@ -109,15 +108,22 @@ def regrets_by_task(pool: Pool, rule: str) -> list[float] | None:
 
     For "random" it is the mean over all trials. Single values can be negative.
     """
-    if rule == RANDOM:
-        return [float(value) for value in pool.regrets.mean(axis=0)]
-    if pool.chosen(rule) is None:
+    if rule != RANDOM and pool.chosen(rule) is None:
         return None
+    of_task = _for_task(pool, rule)
+    return [of_task(pool.regrets, t) for t in range(len(pool.tasks))]
+
+
+def _for_task(pool: Pool, rule: str) -> OfTask:
+    """The regret of what a rule selects for a task alone; for "random" the mean over trials."""
+    if rule == RANDOM:
+        return lambda regrets, t: float(regrets[:, t].mean())
     values = pool.values(rule)
-    return [float(pool.regrets[_best(values[:, t]), t]) for t in range(len(pool.tasks))]
+    best = [_best(values[:, t]) for t in range(len(pool.tasks))]
+    return lambda regrets, t: float(regrets[best[t], t])
 
 
-def _regret(pool: Pool, of_task: Callable[[np.ndarray, int], float], by_task: bool) -> Estimate:
+def _regret(pool: Pool, of_task: OfTask, by_task: bool) -> Estimate:
     """The mean regret over tasks, or over the seeds of a single task; it and its bounds are >= 0.
 
     Args:

@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text, plain
-from analysis.document.format import PERCENTAGE_POINTS, Unit, in_words
+from analysis.document.format import CORRELATION, PERCENTAGE_POINTS, in_words
 from analysis.image_sampling import covers
 from analysis.questions.selection.ensemble import Ensemble
 from analysis.questions.selection.generators import Agreement, agreements
@@ -21,7 +21,6 @@ from tune_ad.selection import RULES
 from tune_ad.wording import count
 
 PLACE = 35
-CORRELATION = Unit(1, "+.2f")
 ABOUT = (
     "What each rule would have chosen. Test AUROC in per cent of its trial for all classes "
     "together, mean ± standard deviation over the seeds of the search [95 % interval]. Regret in "

@@ -69,9 +69,9 @@ def _leads(found: Sequence[Stopping]) -> str:
 
 
 def _figure(drawn: Sequence[Stopping], results: int) -> Figure:
-    some = f" of {count(results, 'result')}" * (len(drawn) < results)
+    some = f"{len(drawn)} of " * (len(drawn) < results) + count(results, "result")
     caption = (
-        f"Test AUROC over the epochs of {len(drawn)}{some}, mean over classes. Bands, of at most "
+        f"Test AUROC over the epochs of {some}, mean over classes. Bands, of at most "
         f"{MOST_BANDS} results with several seeds: 95 % interval over seeds. It selects nothing."
     )
     return Figure("stopping", partial(draw_stopping, drawn), caption)

@@ -48,6 +48,7 @@ COSTS = {
         "date": "2026-01-01",
     }
 }
+OF_FIVE = {"trials": 5, "evaluation_seeds": 0, "seeds": 1}
 FINDING = """finding = "Width 2 is better by {gain} points (p = {p})."
 [asked.numbers]
 gain = { table = "effects", row = { change = "width = 2 (from 1)" }, column = "difference" }
@@ -142,7 +143,11 @@ def test_a_finding_has_its_numbers_from_the_report_and_links_their_table(folder)
         ('"difference" }', '"difference", tone = "worse" }', "no longer holds: {gain} = "),
         ('"difference" }', '"difference", above = 0.5 }', "it is not above 0.5; write it again"),
         ('"difference" }', '"difference", below = 0.05 }', "it is not below 0.05"),
-        ('"difference" }', '"difference", under = 1 }', "unknown keys or lacks some: under"),
+        (
+            '"difference" }',
+            '"difference", under = 1 }',
+            "unknown under; a table of Number has",
+        ),
         ('"difference" }', '"difference", above = "x" }', "numbers.gain.above cannot be 'x'"),
         ('"difference" }', '"difference", tone = "good" }', "numbers.gain.tone cannot be 'good'"),
         ("{ change =", "{ pairs = 12, change =", "numbers.gain.row.pairs cannot be 12"),
@@ -182,17 +187,18 @@ def test_a_study_that_was_not_run_needs_an_estimate(folder):
         page(folder, entries(folder))
 
 
-def change_study(folder, study, **search):
-    """Change what `study.json` says about the search."""
+def change_study(folder, study, planned=None, **search):
+    """Change what `study.json` says about the search and the planned trials."""
     path = folder / "records" / study / "study.json"
     stored = json.loads(path.read_text(encoding="utf-8"))
     stored["study"].update(search)
+    if planned is not None:
+        stored["planned"] = planned
     path.write_text(json.dumps(stored), encoding="utf-8")
-    return stored
 
 
 def test_what_is_left_of_a_study_costs_what_its_trials_have_cost(folder):
-    change_study(folder, "second", budget={"trials": 5, "evaluation_seeds": 0, "seeds": 1})
+    change_study(folder, "second", budget=OF_FIVE)
     text = page(folder, entries(folder))
     assert (
         "second: 3 trials of 5 are left: 3, about 3.0 s (those that ended: 1.0 s, from 1.0 s to "
@@ -202,22 +208,14 @@ def test_what_is_left_of_a_study_costs_what_its_trials_have_cost(folder):
 
 
 def test_a_baseline_of_which_no_trial_has_ended_has_no_time(folder):
-    path = folder / "records" / "second" / "study.json"
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    stored["study"]["budget"]["trials"] = 5
-    stored["planned"] = {"PGN": 3, "AE": 2}
-    path.write_text(json.dumps(stored), encoding="utf-8")
+    change_study(folder, "second", {"PGN": 3, "AE": 2}, budget=OF_FIVE)
     text = page(folder, entries(folder))
     assert "3 trials of 5 are left: 1 of PGN, about 1.0 s (" in text
     assert "and 2 of AE, of which none has ended." in text
 
 
 def test_a_plan_with_fewer_configurations_than_the_budget_can_end(folder):
-    path = folder / "records" / "second" / "study.json"
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    stored["study"]["budget"]["trials"] = 5
-    stored["planned"] = {"PGN": 2}
-    path.write_text(json.dumps(stored), encoding="utf-8")
+    change_study(folder, "second", {"PGN": 2}, budget=OF_FIVE)
     text = page(folder, entries(folder))
     assert "So far" not in text and "are left" not in text
 

@@ -165,7 +165,7 @@ def test_a_study_that_is_not_over_is_said_to_be(studies):
     first, second = studies
     search = {**second.search, "budget": {**second.search["budget"], "trials": 60}}
     partial = replace(second, stored={**second.stored, "study": search})
-    assert rules_document([first, partial]).headline.startswith("So far, after 6 of 60 trials: ")
+    assert rules_document([first, partial]).headline.startswith("So far, after 12 of 66 trials: ")
 
 
 def test_every_mark_says_its_value(studies):

@@ -162,7 +162,7 @@ def test_the_section_says_what_stopping_well_would_add(planted):
     assert list(table.shown["best epoch"]) == ["4", "10"]
     drawn = draw_stopping([*found_in(planted).values()])
     texts = [line for marks in drawn.described.values() for line in marks.texts]
-    assert len(texts) == 2 * len(EPOCHS)
+    assert len(texts) == 2 * (1 + len(EPOCHS))
     assert "epoch" in figure.caption or "epochs" in figure.caption
 
 
