@@ -1,4 +1,4 @@
-"""What the studies that the page of results lists as not run would cost on this machine.
+"""What the page of results lists as not run, whole studies and trials, would cost on this machine.
 
     python benchmarks/price_of_results.py docs/results
 
@@ -13,8 +13,11 @@ import time
 from pathlib import Path
 
 from analysis.document.format import duration
-from analysis.evidence.costs import COSTS, Price
+from analysis.evidence.costs import COSTS, Price, trials_left
+from analysis.evidence.entries import RECORDS
 from analysis.evidence.questions import read
+from analysis.report.next_steps import settings
+from analysis.study import StudyRecords
 from tune_ad.app.command_line.parser import options, parse
 from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.preparation.validation import prepare
@@ -36,7 +39,17 @@ def price(words: list[str]) -> Price:
         time=f"about {duration(cost.total)} one trial at a time",
         machine=str(hardware("cpu")["processor"]),
         date=time.strftime("%Y-%m-%d"),
+        trials={name: f"about {duration(s)}" for name, s in cost.trial_seconds.items()},
     )
+
+
+def commands(folder: Path) -> list[str]:
+    """The options of the studies that were not run, and of those of which trials are left."""
+    page = read(folder)
+    names = {name for asked in page.asked for name in asked.folders}
+    studies = [StudyRecords.read(folder / RECORDS / name) for name in sorted(names)]
+    begun = [shlex.join(settings(study)) for study in studies if trials_left(study)]
+    return [*(left.options for left in page.left), *begun]
 
 
 def main() -> None:
@@ -45,10 +58,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the folder of the results")
     folder = parser.parse_args().folder
     found = {}
-    for left in read(folder).left:
-        estimated = price(shlex.split(left.options))
-        found[left.options] = estimated._asdict()
-        print(f"{left.options}: {estimated.size}; {estimated.time}")
+    for command in commands(folder):
+        estimated = price(shlex.split(command))
+        found[command] = estimated._asdict()
+        print(f"{command}: {estimated.size}; {estimated.time}")
     write_atomically(folder / COSTS, json.dumps(found, indent=1) + "\n")
 
 

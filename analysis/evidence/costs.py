@@ -8,6 +8,7 @@ from typing import NamedTuple
 from analysis.document.format import duration, in_words
 from analysis.evidence.entries import Entry
 from analysis.evidence.questions import QUESTIONS, Left
+from analysis.report.next_steps import settings
 from analysis.report.render.markdown import escaped
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
@@ -27,12 +28,14 @@ class Price(NamedTuple):
         time: the time in words.
         machine: the processor or card for which it was estimated.
         date: the day of the estimate.
+        trials: the time of one trial of each baseline, in words.
     """
 
     size: str
     time: str
     machine: str
     date: str
+    trials: dict[str, str]
 
 
 def prices(folder: Path) -> dict[str, Price]:
@@ -45,7 +48,8 @@ def prices(folder: Path) -> dict[str, Price]:
     if not path.exists():
         return {}
     stored = read_object(path, REMEDY)
-    check_kind(stored, {"*": dict.fromkeys(Price._fields, str)}, str(path), REMEDY)
+    kinds = {**dict.fromkeys(Price._fields, str), "trials": {"*": str}}
+    check_kind(stored, {"*": kinds}, str(path), REMEDY)
     return {
         options: Price(**{name: price[name] for name in Price._fields})
         for options, price in stored.items()
@@ -65,7 +69,7 @@ def not_run(shown: Sequence[Entry], left: Sequence[Left], folder: Path) -> list[
     """
     studies = {study.name: study for entry in shown for study in entry.studies}
     known = prices(folder)
-    lines = [f"- {escaped(text)}" for study in studies.values() for text in _rest(study)]
+    lines = [f"- {escaped(text)}" for study in studies.values() for text in _rest(study, known)]
     for one in left:
         _check(one, studies, known, folder)
         lines.append(f"- {_estimated(one, known[one.options])}")
@@ -88,11 +92,19 @@ def _check(
         raise UserError(f"{folder / COSTS} has no estimate of {one.options!r}: run make costs")
 
 
-def _rest(study: StudyRecords) -> Iterator[str]:
+def trials_left(study: StudyRecords) -> int:
+    """The number of trials of a study that have no record."""
+    return study.trials_planned - len(study.trials)
+
+
+def _rest(study: StudyRecords, known: Mapping[str, Price]) -> Iterator[str]:
     """What is left of a study, with the times of those of its trials that have ended."""
-    left = study.trials_planned - len(study.trials)
+    left = trials_left(study)
     if left:
-        parts = [_of_baseline(study, name, number) for name, number in _by_baseline(study, left)]
+        price = known.get(shlex.join(settings(study)))
+        parts = [
+            _of_baseline(study, name, number, price) for name, number in _by_baseline(study, left)
+        ]
         of_all = f"{count(left, 'trial')} of {study.trials_planned} are left"
         yield f"{study.name}: {of_all}: {in_words(parts)}."
     elif study.fresh_left:
@@ -109,9 +121,12 @@ def _by_baseline(study: StudyRecords, left: int) -> list[tuple[str, int]]:
     return [(name, number) for name, number in rest if number]
 
 
-def _of_baseline(study: StudyRecords, name: str, number: int) -> str:
+def _of_baseline(study: StudyRecords, name: str, number: int, price: Price | None) -> str:
+    """The number of trials of a baseline, with their time: measured, estimated or not known."""
     times = [r.seconds for r in study.complete if name in ("", r.baseline)]
     text = f"{number} of {name}" if name else str(number)
+    if not times and price is not None and name in price.trials:
+        return f"{text}, estimated {price.trials[name]} each"
     if not times:
         return f"{text}, of which none has ended"
     spread = f", from {duration(min(times))} to {duration(max(times))}" * (len(times) > 1)

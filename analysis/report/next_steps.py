@@ -48,12 +48,22 @@ def next_steps(findings: Findings) -> list[Step]:
 
 def repeating(study: StudyRecords) -> str:
     """The command that repeats a study in another folder."""
-    return _command(study, [*_budget(study), "--results", "another_folder"])
+    return f"{PROGRAM} {shlex.join([*settings(study), '--results', 'another_folder'])}"
+
+
+def settings(study: StudyRecords) -> list[str]:
+    """The options that begin the same study anew."""
+    return [*_named(study), *_budget(study)]
 
 
 def _command(study: StudyRecords, words: list[str]) -> str:
+    return f"{PROGRAM} {shlex.join([*_named(study), *words])}"
+
+
+def _named(study: StudyRecords) -> list[str]:
+    """The options that name the study: its search and other images."""
     images = ["--data", "IMAGES"] if _has_other_images(study) else []
-    return f"{PROGRAM} {shlex.join([*_search(study.stored), *images, *words])}"
+    return [*_search(study.stored), *images]
 
 
 def _has_other_images(study: StudyRecords) -> bool:

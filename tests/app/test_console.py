@@ -131,6 +131,19 @@ def test_a_dry_run_counts_the_start_and_the_report(finished):
         assert cost.total == cost.seconds + extra > cost.seconds
 
 
+def test_a_dry_run_tells_the_time_of_a_trial_of_each_of_several_baselines(
+    tiny, open_study, tmp_path
+):
+    (first,) = tiny.baselines
+    both = replace(tiny, baselines=(first, replace(first, name="other")))
+    line = "of these, one trial takes: "
+    (told,) = [s for s in plan(open_study(both, tmp_path)).splitlines() if s.startswith(line)]
+    times = [part.split() for part in told.removeprefix(line).split(", ")]
+    assert [name for name, _, _ in times] == [first.title, "other"]
+    assert all(float(number) >= 0 for _, number, _ in times)
+    assert line not in plan(open_study(tiny, tmp_path))
+
+
 def test_a_dry_run_names_classes_and_not_their_numbers(tiny, open_study, tmp_path):
     session = open_study(tiny, tmp_path)
     tasks = tuple(

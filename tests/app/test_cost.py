@@ -6,7 +6,15 @@ import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from tune_ad.app.estimates import speed as speed_module
-from tune_ad.app.estimates.cost import BYTES_PER_VARIANT, Sizes, cost, image_sizes, overhead
+from tune_ad.app.estimates.cost import (
+    BYTES_PER_VARIANT,
+    Left,
+    Sizes,
+    cost,
+    image_sizes,
+    overhead,
+    trials_by_baseline,
+)
 from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.estimates.speed import Speed, measured_speed, relative_seconds
 from tune_ad.data import Arrays, class_tasks, from_arrays
@@ -217,6 +225,26 @@ def test_baselines_that_train_for_different_times_each_cost_their_own():
     both = study(baseline, Baseline(PGN, space=RATE), budget=free)
     price = cost(both, SIZES, speeds, 1.0, 1).seconds
     assert price == pytest.approx(10 * 2 * 3 * 100 * (10 * 0.01 + 100 * 0.03) / 2)
+
+
+def test_trials_that_are_listed_cost_what_those_of_their_baseline_cost():
+    short = Baseline(AE, settings={"epochs": 10}, name="short")
+    free = replace(BUDGET, epochs=None, trials=2)
+    listed = study(short, Baseline(PGN), budget=free, plan=Listed([{}]))
+    speeds = {"short": SPEED, "PGN": SPEED._replace(train={"train": 0.03})}
+    whole = cost(listed, SIZES, speeds, 1.0, 1)
+    each = {"short": 2 * 3 * 100 * 10 * 0.01, "PGN": 2 * 3 * 100 * 100 * 0.03}
+    assert whole.trial_seconds == pytest.approx(each)
+    assert whole.seconds == pytest.approx(sum(each.values()))
+    trials = trials_by_baseline(listed, 1, ended=["PGN"])
+    assert trials == {"short": 1}
+    left = Left(whole.size._replace(trials=1), trials)
+    assert cost(listed, SIZES, speeds, 1.0, 1, left).seconds == pytest.approx(each["short"])
+
+
+def test_trials_that_adapt_are_shared_by_the_baselines():
+    both = study(Baseline(AE, space=RATE), Baseline(PGN, space=RATE))
+    assert trials_by_baseline(both, 5) == {"AE": 2.5, "PGN": 2.5}
 
 
 def test_budgets_of_other_epochs_are_priced_by_their_own(tiny, open_study, tmp_path):

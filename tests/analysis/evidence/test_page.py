@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from analysis.evidence.page import BEGIN, END, leading, page, write
 from analysis.evidence.papers import contradictions
 from analysis.questions.claims.published import MEAN, tables
 from analysis.questions.claims.published.cells import NOT_COMPARABLE
+from analysis.report.next_steps import settings
 from analysis.study import StudyRecords
 from tests.analysis.planted import record
 from tests.analysis.planted import write as write_study
@@ -46,6 +48,7 @@ COSTS = {
         "time": "about 40.0 h",
         "machine": "a processor",
         "date": "2026-01-01",
+        "trials": {"PGN": "about 10.0 h"},
     }
 }
 OF_FIVE = {"trials": 5, "evaluation_seeds": 0, "seeds": 1}
@@ -207,11 +210,18 @@ def test_what_is_left_of_a_study_costs_what_its_trials_have_cost(folder):
     assert text.count("1. **Does width help?** So far, after 2 of 5 trials: Of 1 single") == 1
 
 
-def test_a_baseline_of_which_no_trial_has_ended_has_no_time(folder):
+def test_a_baseline_of_which_no_trial_has_ended_has_the_estimated_time_or_none(folder):
     change_study(folder, "second", {"PGN": 3, "AE": 2}, budget=OF_FIVE)
     text = page(folder, entries(folder))
     assert "3 trials of 5 are left: 1 of PGN, about 1.0 s (" in text
     assert "and 2 of AE, of which none has ended." in text
+    study = StudyRecords.read(folder / "records" / "second")
+    price = {**COSTS["--search depth_mnist"], "trials": {"PGN": "about 9 s", "AE": "about 7 min"}}
+    stored = json.dumps({**COSTS, shlex.join(settings(study)): price})
+    (folder / "costs.json").write_text(stored, encoding="utf-8")
+    text = page(folder, entries(folder))
+    assert "1 of PGN, about 1.0 s (" in text, "what was measured is better than an estimate"
+    assert "and 2 of AE, estimated about 7 min each." in text
 
 
 def test_a_plan_with_fewer_configurations_than_the_budget_can_end(folder):
@@ -232,7 +242,7 @@ def test_a_winner_that_is_still_to_be_trained_again_is_said(folder):
     study = replace(study, trials=trials)
     assert study.fresh_left == 3
     assert study.so_far == "So far, before 3 fresh seeds of the winner: "
-    assert list(_rest(study)) == ["second: 3 fresh seeds of the winner are left."]
+    assert list(_rest(study, {})) == ["second: 3 fresh seeds of the winner are left."]
     evaluated = [replace(trials[0], number=0) for _ in range(3)]
     assert replace(study, evaluation=evaluated).fresh_left == 0
 

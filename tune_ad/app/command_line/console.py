@@ -1,7 +1,7 @@
 """The lines that the command line prints before and after a study."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tune_ad.app.command_line.parser import going_on, program, resume_command
@@ -295,8 +295,15 @@ def _budgets(session: Session) -> list[str]:
     return [
         f"{title}, with the time on this machine at its current load, {_parallel(session)}:",
         *lines,
+        *_by_baseline(costs[study.budget_name].trial_seconds),
         f"budget {study.budget_name}: {_each_model(session)}; {again}",
     ]
+
+
+def _by_baseline(trial_seconds: Mapping[str, float]) -> list[str]:
+    """A line on the time of a trial of each baseline, if there are several."""
+    times = [f"{name} {duration(seconds)}" for name, seconds in trial_seconds.items()]
+    return [f"of these, one trial takes: {', '.join(times)}"] * (len(times) > 1)
 
 
 def _megabytes(size: int) -> str:

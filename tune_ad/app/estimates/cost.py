@@ -1,7 +1,8 @@
 """The estimated cost of a study on this machine: trials, models, seconds and disk space."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tune_ad.app.estimates.speed import Speed, sampled_ratios
@@ -101,6 +102,18 @@ class Size(NamedTuple):
         return ", then ".join(parts) or "nothing"
 
 
+class Left(NamedTuple):
+    """What of a study is still to be trained.
+
+    Attributes:
+        size: how many models.
+        trials: number of trials of each baseline.
+    """
+
+    size: Size
+    trials: Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class Cost:
     """The estimated cost of a study.
@@ -111,6 +124,7 @@ class Cost:
         bytes: approximate size of records, event files and kept models.
         kept: of these, the size of the kept models, if all were as large as the largest.
         overhead: wall time of the start, the backend and the report, in seconds.
+        trial_seconds: seconds of a trial of each baseline, with all its tasks and seeds.
     """
 
     seconds: float
@@ -118,6 +132,7 @@ class Cost:
     bytes: int
     kept: int = 0
     overhead: float = 0.0
+    trial_seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def total(self) -> float:
@@ -190,11 +205,12 @@ def cost(
     speeds: Mapping[str, Speed],
     ratio: float,
     concurrent: int,
-    left: Size | None = None,
+    left: Left | None = None,
 ) -> Cost:
     """The estimated cost of a study, from the measured speed and the mean size of configurations.
 
-    Searched epochs are part of that size; the winner is assumed to have the most of them.
+    Searched epochs are part of that size; the winner is assumed to have the most of them, and any
+    baseline as likely to win.
 
     Args:
         study: the search under its budget.
@@ -204,15 +220,34 @@ def cost(
         concurrent: number of parallel trials.
         left: what of the study is still to be trained; None = all of it.
     """
-    total = left or size(study, sizes.tasks)
-    model = _mean_model(study, sizes, speeds)
-    searched = total.searched * ratio * model / max(1, min(concurrent, total.trials))
+    total = left.size if left else size(study, sizes.tasks)
+    numbers = left.trials if left else trials_by_baseline(study, total.trials)
+    models = _models(study, sizes, speeds)
+    model = sum(models.values()) / len(models)
+    each = total.tasks * total.seeds * ratio
+    trial_seconds = {name: each * seconds for name, seconds in models.items()}
+    searched = sum(number * trial_seconds[name] for name, number in numbers.items())
+    searched /= max(1, min(concurrent, total.trials))
     parallel = max(1, min(concurrent, total.fresh_seeds * total.winners))
     longest = max(study.epochs_tried()) / max(1, *study.epochs().values())
     retrained = total.retrained * max(1.0, ratio, longest) * model / parallel
     kept = kept_bytes(study, total)
     size_on_disk = total.models * BYTES_PER_MODEL + _bytes_of_variants(study, total) + kept
-    return Cost(seconds=searched + retrained, size=total, bytes=size_on_disk, kept=kept)
+    return Cost(searched + retrained, total, size_on_disk, kept, trial_seconds=trial_seconds)
+
+
+def trials_by_baseline(study: Study, trials: int, ended: Sequence[str] = ()) -> dict[str, float]:
+    """The number of trials of each baseline, as listed in advance or else in equal shares.
+
+    Args:
+        study: the search under its budget.
+        trials: number of trials that are to be trained.
+        ended: the baseline of each trial that was trained.
+    """
+    if study.planned is None:
+        return dict.fromkeys(study.baselines, trials / len(study.baselines))
+    planned = Counter(c.baseline for c in study.planned[: study.trials])
+    return dict(planned - Counter(ended))
 
 
 def longest_trial(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> float:
@@ -246,12 +281,6 @@ def _bytes_of_variants(study: Study, total: Size) -> int:
     selects_by_test = study.selection == "oracle"
     reported = total.retrained if study.chooses and not selects_by_test else total.models
     return reported * max(values) * BYTES_PER_VARIANT
-
-
-def _mean_model(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> float:
-    """Mean over baselines of the seconds that one model takes, including its evaluations."""
-    models = _models(study, sizes, speeds)
-    return sum(models.values()) / len(models)
 
 
 def _models(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> dict[str, float]:

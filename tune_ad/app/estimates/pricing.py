@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from tune_ad.app.estimates.cost import (
     Cost,
+    Left,
     Size,
     Sizes,
     cost,
@@ -12,6 +13,7 @@ from tune_ad.app.estimates.cost import (
     longest_trial,
     overhead,
     size,
+    trials_by_baseline,
 )
 from tune_ad.app.estimates.speed import measured_speed, relative_seconds
 from tune_ad.search.ablation import with_enough_seeds
@@ -45,12 +47,18 @@ class Pricing:
         whole, session = self.size(), self.session
         if session.begins:
             return whole
-        ended = [r for r in session.folder.read_trials() if not session.is_repeated(r)]
-        trials = max(0, whole.trials - len(ended))
+        trials = max(0, whole.trials - len(self._ended()))
         if not trials and whole.fresh_seeds:
             missing = sum(len(retraining.seeds) for retraining in session.retraining())
             return whole._replace(trials=trials, fresh_seeds=missing, winners=1)
         return whole._replace(trials=trials)
+
+    def _ended(self) -> list[str]:
+        """The baselines of the trials that have ended and are not trained again."""
+        if self.session.begins:
+            return []
+        trials = self.session.folder.read_trials()
+        return [r.baseline for r in trials if not self.session.is_repeated(r)]
 
     def costs(self) -> dict[str, Cost]:
         """The estimated cost of a new study under every budget, from short measurements.
@@ -72,7 +80,10 @@ class Pricing:
             if name != chosen.budget_name and options.ablate:
                 study = with_enough_seeds(study, self.images(budget).tasks)
             ratio = relative_seconds(study, speeds, chosen)
-            left = self.left() if name == chosen.budget_name else None
+            left = None
+            if name == chosen.budget_name:
+                rest = self.left()
+                left = Left(rest, trials_by_baseline(study, rest.trials, self._ended()))
             training = cost(study, self.images(budget), speeds, ratio, parallel, left)
             extra = overhead(study, study.trials, options.backend)
             costs[name] = replace(training, overhead=extra)
