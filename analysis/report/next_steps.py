@@ -72,7 +72,7 @@ def _has_other_images(study: StudyRecords) -> bool:
 
 
 def _search(stored: Mapping[str, Any]) -> Iterator[str]:
-    """The search, with its file and another detector or plan."""
+    """The search, with its file, another plan and other baselines."""
     name = str(stored.get("search") or stored["study"]["name"])
     file = stored.get("search_file")
     yield from ("--search", f"{file['path']}:{name}" if file else name)
@@ -80,6 +80,8 @@ def _search(stored: Mapping[str, Any]) -> Iterator[str]:
         yield from ("--ablate", str(ablation))
     if detector := stored.get("detector"):
         yield from ("--detector", str(detector))
+    if baselines := stored.get("baselines"):
+        yield from ("--baselines", ",".join(baselines))
 
 
 def _budget(study: StudyRecords) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tune_ad.app.command_line import parser
+from tune_ad.app.command_line.option import Names
 from tune_ad.app.command_line.options import OPTIONS, Options, defaults
 from tune_ad.errors import UserError, cut, nearest
 from tune_ad.search.ablation import ABLATIONS
@@ -65,6 +66,14 @@ def test_every_option_sets_its_field():
         cpus=11,
         gpus=0.5,
     )
+
+
+def test_a_study_of_some_baselines_is_named_by_them_whatever_their_order_and_case():
+    names = {read(f"--search table1_mnist --baselines {a}").study for a in ("PGN,AE", "ae,pgn")}
+    assert names == {"table1_mnist_ae_pgn"}
+    chosen = read("--search table1_mnist --baselines AE --ablate")
+    assert chosen.study == "table1_mnist_ae-ablation"
+    assert parser.resume_command(chosen).endswith("--baselines AE")
 
 
 def test_switches_and_the_other_backend():
@@ -140,6 +149,10 @@ def test_help_shows_every_option_and_its_default(capsys):
         (
             {"evaluate": False, "changes": {"evaluation_seeds": 3}},
             "--no-evaluation contradicts --evaluation-seeds 3; leave one of them out",
+        ),
+        (
+            {"detector": "a:B", "baselines": Names(["PGN", "AE"])},
+            "--detector a:B takes the place of all baselines, so --baselines PGN,AE has no effect",
         ),
         (
             {"ablate": "one", "evaluate": False},

@@ -14,6 +14,7 @@ from tune_ad import AnomalyDetector, UserError, run
 from tune_ad.app.command_line.options import OPTIONS, Options
 from tune_ad.app.programs import KEYWORDS
 from tune_ad.app.result import SearchResult
+from tune_ad.storage.folder import StudyFolder
 
 SERIAL = {"backend": "serial", "device": "cpu", "budget": "quick", "progress": False}
 SMALL = {"trials": 2, "epochs": 2, "evaluation_seeds": 2, "classes": ["0"], "train_images": 60}
@@ -214,3 +215,14 @@ def test_an_interruption_is_raised_after_the_study_is_kept(tiny, tmp_path, monke
 def test_a_folder_without_a_study_has_no_result(tmp_path):
     with pytest.raises(UserError):
         SearchResult.of(tmp_path)
+
+
+def test_some_baselines_of_a_search_take_part(tmp_path):
+    options = {**SERIAL, "data": "digits", "results": tmp_path}
+    sizes = {"train_images": 60, "classes": ["0"], "seeds": 1, "trials": 1}
+    made = run("shallow_mnist", baselines="kde", **options, **sizes)
+    assert made.folder.name == "shallow_digits_kde"
+    assert {record.baseline for record in StudyFolder(made.folder).read_trials()} == {"KDE"}
+    assert StudyFolder(made.folder).read_study()["baselines"] == ["kde"]
+    with pytest.raises(UserError, match="--baselines names kd, but the search has .*KDE"):
+        run("shallow_mnist", baselines=["kd"], **options)

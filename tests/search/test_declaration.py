@@ -728,3 +728,22 @@ def test_what_a_rule_sees_where_outsiders_are_other_sets(rule, selects):
     held_out = replace(BUDGET, validation_fraction=0.0)
     blind = replace(against(), selection=rule, budget=held_out)
     assert blind.selects == (rule in ("oracle", "random"))
+
+
+def test_a_search_of_some_baselines_keeps_them_in_its_order_and_loses_its_claim():
+    both = search(
+        Baseline(PGN, space=RATE, name="first"),
+        Baseline(AE),
+        Baseline(KDE, name="last"),
+        name_on={"mnist": "digits"},
+        claim=Claim("capacity", factor="width"),
+        budgets=dict.fromkeys(BUDGETS, replace(BUDGET, settings={"dropout": 0.1, "width": 1.0})),
+    )
+    some = both.of_baselines(["LAST", "ae"], "ae_last")
+    assert [baseline.title for baseline in some.baselines] == ["AE", "last"]
+    assert some.names() == {"digits_ae_last": "mnist"}
+    assert some.claim is None
+    quick = some.budgets_for("mnist")["quick"]
+    assert (quick.settings, quick.trials) == ({"width": 1.0}, BUDGET.trials)
+    with pytest.raises(UserError, match="--baselines names Lst, but the search has first, AE, "):
+        both.of_baselines(["AE", "Lst"], "x")

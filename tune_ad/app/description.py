@@ -75,6 +75,7 @@ def described(session: "Session") -> dict[str, Any]:
         "schema": SCHEMA,
         "search": plain_name(options.search),
         **({"detector": options.detector} if options.detector else {}),
+        **({"baselines": list(options.baselines)} if options.baselines else {}),
         **own_files(session.options.own_files),
         "ablation": options.ablate,
         "study": session.study.describe(),

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from tune_ad.app.command_line.console import closing, opening
-from tune_ad.app.command_line.option import ImageSize, Names, integer, real, share_or_auto
+from tune_ad.app.command_line.option import (
+    ImageSize,
+    Names,
+    different_names,
+    integer,
+    real,
+    share_or_auto,
+)
 from tune_ad.app.command_line.options import OPTIONS, PATHS, Options
 from tune_ad.app.estimates.longest import trial_limit
 from tune_ad.app.preparation.validation import prepare
@@ -136,7 +143,7 @@ def _value(name: str, value: object) -> Any:  # noqa: ANN401
         return _checked(name, value, isinstance(value, bool), "True or False")
     if name == "classes":
         return [value] if isinstance(value, str | int) else _sequence(name, value)
-    if name == "log_to":
+    if option.read is different_names:
         given = [value] if isinstance(value, str) else _sequence(name, value)
         return Names(_checked(name, given, all(isinstance(n, str) for n in given), "names"))
     if name == "image_size":

@@ -7,7 +7,7 @@ and any file that is named by its path. Listing them imports none of these files
 import importlib
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -283,3 +283,12 @@ def _load(source: Source) -> "ModuleType":
     if not source.module:
         return from_file(source.path)
     return imported(lambda: importlib.import_module(source.module), source)
+
+
+def baselines_suffix(names: Sequence[str]) -> str:
+    """The part of a study's name that stands for some baselines, whatever their order and case.
+
+    >>> baselines_suffix(["PGN", "beta-VAE"]), baselines_suffix(["Beta-vae", "pgn"])
+    ('beta-vae_pgn', 'beta-vae_pgn')
+    """
+    return "_".join(sorted({re.sub("[^a-z0-9]+", "-", name.lower()) for name in names}))

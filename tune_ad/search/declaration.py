@@ -1,7 +1,8 @@
 """The declaration of a search: its baselines, data sets, budgets, plan and selection rule."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from tune_ad.data import canonical_name
 from tune_ad.detectors.nets import ImageShape
@@ -289,3 +290,60 @@ class Search:
     def names(self) -> dict[str, str]:
         """The names of the search, each with the short name of its data set."""
         return {self.name_on.get(data, self.name.format(data=data)): data for data in self.data}
+
+    def with_baselines(self, baselines: tuple[Baseline, ...], suffix: str) -> Self:
+        """The search with other baselines, and a name of its own.
+
+        The budgets lose the parameters that none of them has, and the search its claim, which is
+        about the declared ones.
+
+        Args:
+            baselines: the other baselines.
+            suffix: end of the name.
+        """
+        names = {name for baseline in baselines for name in baseline.detector.Config.rules()}
+
+        def fitting(budgets: Mapping[str, Budget]) -> dict[str, Budget]:
+            return {
+                name: replace(
+                    budget, only=_of(names, budget.only), settings=_of(names, budget.settings)
+                )
+                for name, budget in budgets.items()
+            }
+
+        return replace(
+            self,
+            name=f"{self.name}_{suffix}",
+            name_on={data: f"{name}_{suffix}" for data, name in self.name_on.items()},
+            baselines=baselines,
+            budgets=fitting(self.budgets),
+            budgets_on={data: fitting(self.budgets_for(data)) for data in self.data},
+            claim=None,
+        )
+
+    def of_baselines(self, names: Sequence[str], suffix: str) -> Self:
+        """The search with some of its baselines, in its order, and a name of its own.
+
+        Args:
+            names: their names, in upper or lower case.
+            suffix: end of the name.
+
+        Raises:
+            UserError: if it has no such baseline.
+        """
+        titles = {baseline.title.lower(): baseline for baseline in self.baselines}
+        wanted = [name.lower() for name in names]
+        if unknown := [name for name in names if name.lower() not in titles]:
+            known = [baseline.title for baseline in self.baselines]
+            hint = did_you_mean(unknown[0], known)
+            raise UserError(
+                f"--baselines names {unknown[0]}, but the search has {', '.join(known)}"
+                + (f"; {hint}" if hint else "")
+            )
+        chosen = tuple(baseline for title, baseline in titles.items() if title in wanted)
+        return self.with_baselines(chosen, suffix)
+
+
+def _of(names: set[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values whose names some baseline has."""
+    return {name: value for name, value in values.items() if name in names}

@@ -6,8 +6,6 @@ A detector is named by its module and class ("my_package.lof:LOF"), by its file 
 
 import ast
 import inspect
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +17,6 @@ from tune_ad.search.own_code import checked_file, file_of, from_file
 
 if TYPE_CHECKING:
     from tune_ad.detectors.base import Detector
-    from tune_ad.search.budgets import Budget
     from tune_ad.search.declaration import Search
 
 FORMS = "a file and a class (mine.py:LOF), a module and a class (my_package.lof:LOF), or a name"
@@ -93,41 +90,16 @@ def own_class(detector: "type[Detector[Any]]") -> type[Any]:
 def with_detector(search: "Search", reference: str) -> "Search":
     """The search with another detector instead of its baselines.
 
-    The detector has its default settings and its own search space (`Detector.space`). The budgets
-    lose the parameters that it does not have, and the search its claim, which is about its own
-    detectors.
+    The detector has its default settings and its own search space (`Detector.space`).
 
     Raises:
         UserError: if there is no such detector, or it does not suit the search.
     """
     from tune_ad.search.baseline import Baseline
 
-    detector, suffix = find_detector(reference), detector_name(reference)
-    names = detector.Config.rules()
-
-    def fitting(budgets: "Mapping[str, Budget]") -> "dict[str, Budget]":
-        return {
-            name: replace(
-                budget, only=_of(names, budget.only), settings=_of(names, budget.settings)
-            )
-            for name, budget in budgets.items()
-        }
-
-    on = {data: fitting(search.budgets_for(data)) for data in search.data}
-    return replace(
-        search,
-        name=f"{search.name}_{suffix}",
-        name_on={data: f"{name}_{suffix}" for data, name in search.name_on.items()},
-        baselines=(Baseline(detector, space=detector.space),),
-        budgets=fitting(search.budgets),
-        budgets_on=on,
-        claim=None,
-    )
-
-
-def _of(names: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values whose names a detector has."""
-    return {name: value for name, value in values.items() if name in names}
+    detector = find_detector(reference)
+    baseline = Baseline(detector, space=detector.space)
+    return search.with_baselines((baseline,), detector_name(reference))
 
 
 def _named(reference: str, is_fitted: bool) -> Any:  # noqa: ANN401

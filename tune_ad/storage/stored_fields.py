@@ -111,6 +111,7 @@ FIELDS: Mapping[str, Kind] = {
     "search?": Field(str, "name of the search"),
     "search_file?": OWN_FILE,
     "ablation?": Field((str, NoneType), "kind of the ablation (--ablate); null: none"),
+    "baselines?": Field([str], "the baselines that take part (--baselines); missing: all"),
     "detector?": Field(str, "what --detector named, if it was given"),
     "detector_file?": OWN_FILE,
     "study": STUDY,

@@ -80,6 +80,11 @@ def test_an_ablation_another_detector_and_a_file_are_named(tmp_path):
     assert words[words.index("--ablate") + 1] == "sobol" and "--selection" not in words
 
 
+def test_the_baselines_that_take_part_are_named(tmp_path):
+    step = next_steps(Findings(planted(tmp_path, {"baselines": ["beta-VAE", "PGN"]})))[0]
+    assert taken(step).baselines == ("beta-VAE", "PGN")
+
+
 def test_images_of_ones_own_are_asked_for(tmp_path):
     steps = next_steps(Findings(planted(tmp_path, {"search": "vae_mnist"})))
     assert [taken(step).data for step in steps] == ["IMAGES", "IMAGES"]

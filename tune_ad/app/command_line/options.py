@@ -70,6 +70,7 @@ class Options:
         ablate: kind of ablation to run instead of the search, a key of `ABLATIONS`.
         detector: the detector that takes the place of the search's own, as `find_detector` reads
             it; None = the search's own.
+        baselines: names of the baselines of the search that take part; none = all.
         resume: whether to continue the study in the folder.
         retry_failed: whether the failed trials of the study are trained again.
         accept_changes: whether to go on although code, versions or device have changed.
@@ -134,6 +135,15 @@ class Options:
         SEARCH,
         metavar="CLASS",
         read=path_text,
+        kept=True,
+    )
+    baselines: tuple[str, ...] = option(
+        Names(),
+        "run only these of the search's baselines, by name, as in PGN,DeepSVDD for table1_mnist "
+        "(--dry-run shows them). The study is named SEARCH_A_B",
+        SEARCH,
+        metavar="A,B",
+        read=different_names,
         kept=True,
     )
     resume: bool = option(
@@ -456,6 +466,11 @@ class Options:
             raise UserError(
                 f"--no-evaluation contradicts --evaluation-seeds {seeds}; leave one of them out"
             )
+        if self.detector is not None and self.baselines:
+            raise UserError(
+                f"--detector {self.detector} takes the place of all baselines, so --baselines "
+                f"{self.baselines} has no effect; leave one of them out"
+            )
         if self.ablate is not None and not self.evaluate:
             raise UserError(
                 "--ablate tests every trial, so --no-evaluation has no effect; leave it out"
@@ -498,7 +513,7 @@ class Options:
     def search_name(self) -> str:
         """Name of the search; on other data that of its family and of the data.
 
-        With another detector, its name follows.
+        The name of another detector follows, or those of some baselines.
 
         Raises:
             UserError: if there is no such search, or the data is neither a name nor a path.
@@ -507,7 +522,9 @@ class Options:
         if self.data is not None:
             family = self.family or catalogue.family(self.search)
             name = f"{family}_{short_name(self.data, self.data_root)}"
-        return name if self.detector is None else f"{name}_{detector_name(self.detector)}"
+        if self.detector is not None:
+            return f"{name}_{detector_name(self.detector)}"
+        return f"{name}_{catalogue.baselines_suffix(self.baselines)}" if self.baselines else name
 
     @property
     def study(self) -> str:

@@ -277,15 +277,18 @@ def _search(
 def _declared(
     options: Options, say: Callable[[str], None], given: Search | None
 ) -> tuple[Search, str]:
-    """The search with its own detectors or that of the user, and the name of its data set.
+    """The search with its own baselines or the user's choice, and the name of its data set.
 
     Raises:
-        UserError: if there is no such search or detector.
+        UserError: if there is no such search, detector or baseline.
     """
     if given is None:
         search, alias = catalogue.find(options.search)
     else:
         search, alias = given, given.names()[options.search]
+    if options.baselines:
+        suffix = catalogue.baselines_suffix(options.baselines)
+        return search.of_baselines(options.baselines, suffix), alias
     if options.detector is None:
         return search, alias
     search = with_detector(search, options.detector)
