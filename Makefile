@@ -22,9 +22,10 @@ check: $(INSTALLED) lint types audit
 docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html -c docs -d build/doctrees . build/docs
 
-# The page of docs/results, its reports and the findings of the README, from the records.
+# The page of docs/results, its reports and the findings of the README, from the records;
+# `make results ADD=results/NAME` first copies the records of a study there.
 results: $(INSTALLED)
-	$(BIN)/python -m analysis.evidence docs/results --readme README.md
+	$(BIN)/python -m analysis.evidence docs/results --readme README.md $(if $(ADD),--add $(ADD))
 
 # What the studies that were not run would cost on this machine, for the same page.
 costs: $(INSTALLED)

@@ -1,0 +1,95 @@
+"""Records of a study are copied to those of the page: all that its report uses."""
+
+import numpy as np
+import pytest
+
+from analysis.evidence.adding import MOST_WITH_VARIANTS, add
+from analysis.quoted import results
+from analysis.study import StudyRecords
+from tests.analysis.planted import record
+from tests.analysis.planted import write as write_study
+from tune_ad.errors import UserError
+from tune_ad.storage import score_ranks
+from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.score_ranks import PartRanks
+
+DEFAULT, WIDE = {"width": 1.0}, {"width": 2.0}
+KL = "score/kl"
+
+
+def part(variants=None):
+    """Ranks of two normal images and two anomalies by one model."""
+    classes = np.array([1, 1])
+    ranks = (np.array([[0, 2]]), {"": np.array([[4, 6]])})
+    return PartRanks(*ranks, classes, {"": classes + 1}, (0,), (2, 2), variants or {})
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A function: the folder of a study of two trials, of so many that are planned."""
+
+    def make(planned, name="planted"):
+        trials = [record(k, params, [0.9]) for k, params in enumerate((DEFAULT, WIDE))]
+        budget = {"trials": planned, "evaluation_seeds": 0, "seeds": 1}
+        folder = write_study(tmp_path, trials, name=name, budget=budget)
+        for trial in trials:
+            folder.details(trial.identity).parent.mkdir(exist_ok=True)
+            folder.details(trial.identity).write_text("{}", encoding="utf-8")
+            ranks = {("test", "digits/0"): part({KL: part()})}
+            folder.ranks(trial.identity).write_bytes(score_ranks.to_bytes(ranks))
+        (folder.path / "report.html").write_text("a report", encoding="utf-8")
+        folder.details("unfinished").write_text("{}", encoding="utf-8")
+        return folder
+
+    return make
+
+
+def files(folder):
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_records_are_copied_without_reports_and_unfinished_trials(made, tmp_path):
+    study = made(2)
+    place = add(study.path, tmp_path / "results")
+    assert place == tmp_path / "results" / "records" / "planted"
+    before, copied = files(study.path), files(place)
+    names = {f"trials/id{k}.{kind}" for k in (0, 1) for kind in ("json", "npz")}
+    assert set(copied) == {"study.json", "trials.jsonl", *names}
+    assert all(before[name] == content for name, content in copied.items())
+    assert [folder.name for folder in (tmp_path / "results" / "records").iterdir()] == ["planted"]
+
+
+def test_a_copy_takes_the_place_of_an_earlier_one(made, tmp_path):
+    study = made(2)
+    place = add(study.path, tmp_path / "results")
+    (place / "trials" / "old.json").write_text("{}", encoding="utf-8")
+    study.trials.append(record(2, {"width": 3.0}, [0.8]))
+    add(study.path, tmp_path / "results")
+    assert len(StudyFolder(place).read_trials()) == 3
+    assert not (place / "trials" / "old.json").exists()
+
+
+def test_of_a_large_study_only_quoted_trials_keep_the_ranks_of_score_variants(made, tmp_path):
+    study = made(MOST_WITH_VARIANTS + 1)
+    quoted = {
+        r.identity for result in results(StudyRecords.read(study.path)) for r in result.tested
+    }
+    copy = StudyRecords.read(add(study.path, tmp_path / "results")).folder
+    for identity in ("id0", "id1"):
+        before = study.read_ranks(identity)["test", "digits/0"]
+        after = copy.read_ranks(identity)["test", "digits/0"]
+        assert list(before.variants) == [KL]
+        assert bool(after.variants) == (identity == "id0")
+        np.testing.assert_array_equal(after.normal, before.normal)
+
+
+def test_nothing_is_copied_of_what_is_damaged_or_no_study(made, tmp_path):
+    study = made(2)
+    place = add(study.path, tmp_path / "results")
+    before = files(place)
+    study.trials.path.write_text("{}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"trials\.jsonl"):
+        add(study.path, tmp_path / "results")
+    with pytest.raises(UserError, match="contains no study"):
+        add(tmp_path / "nowhere", tmp_path / "results")
+    assert files(place) == before
