@@ -145,6 +145,28 @@ def test_trials_of_an_earlier_run_tell_how_long_the_rest_takes():
     assert left.seconds == pytest.approx(25 * 0.75 * 2), "three trials by two workers"
 
 
+def test_a_trial_that_has_trained_takes_as_long_to_score_as_those_before():
+    now = [0.0]
+    left = TimeLeft(3, 1, lambda: now[0])
+
+    def train(number, training, scoring):
+        """Train in ten steps, then score; what is left at the end of both."""
+        left.starts(number)
+        for k in range(10):
+            now[0] += training / 10
+            left.reaches(number, (k + 1) / 10)
+        trained = left.seconds
+        now[0] += scoring
+        left.ends(number, 1.0)
+        return trained, left.seconds
+
+    assert train(0, 100.0, 50.0) == (pytest.approx(200.0), pytest.approx(300.0))
+    trained, ended = train(1, 200.0, 100.0)
+    assert trained == pytest.approx(100.0 + (150.0 + 300.0) / 2), "it scores, then another trial"
+    assert ended == pytest.approx((150.0 + 300.0) / 2)
+    assert train(2, 10.0, 5.0) == (pytest.approx(5.0), 0.0)
+
+
 def test_a_trial_that_starts_again_begins_anew():
     now = [0.0]
     left = TimeLeft(1, 1, lambda: now[0])

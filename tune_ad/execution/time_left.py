@@ -46,9 +46,11 @@ class TimeLeft:
     The length of a whole trial is the mean over those that have ended, of which each would have
     taken (its seconds) / (share of its epochs), and those that run. Since long trials end last,
     those that run count like the others as soon as they are under way. The time before the first
-    progress of a trial does not count. How far a trial gets is the
-    mean over those that have ended further on; so pruned trials and failures shorten the rest. The
-    trials that are left are handed out, one after the other, to the worker that is free first.
+    progress of a trial does not count. After its last epoch a trial scores its images: for the
+    mean share of the time of training that this took in the trials that have ended. How far a
+    trial gets is the mean over those that have ended further on; so pruned trials and failures
+    shorten the rest. The trials that are left are handed out, one after the other, to the worker
+    that is free first.
 
     Args:
         trials: the number of trials, those that have ended included.
@@ -66,6 +68,7 @@ class TimeLeft:
     after_size: float = 1.0
     prior: Seconds | None = None
     ended: list[tuple[Seconds, float]] = field(default_factory=list)
+    scored: list[float] = field(default_factory=list)
     running: dict[int, Running] = field(default_factory=dict)
 
     def add(self, seconds: Seconds, share: float) -> None:
@@ -94,6 +97,12 @@ class TimeLeft:
         trial = self.running.pop(number, None)
         if trial is not None:
             now = self.clock()
+            training = trial.length(trial.at, trial.share)
+            if trial.share == share == 1.0 and training is not None:
+                scoring = now - trial.at
+                self.scored.append(scoring / training)
+                self.add(training + scoring, share)
+                return
             length = trial.length(now, share)
             self.add(now - trial.began if length is None else length * share, share)
 
@@ -116,8 +125,13 @@ class TimeLeft:
     def _lengths(self) -> list[Seconds]:
         """The seconds of whole trials, of those that run as far as they have come."""
         ended = [seconds / share for seconds, share in self.ended if seconds > 0 < share]
-        running = [trial.length(trial.at, trial.share) for trial in self.running.values()]
-        return ended + [length for length in running if length is not None]
+        training = [trial.length(trial.at, trial.share) for trial in self.running.values()]
+        return ended + [t * (1 + self._scoring) for t in training if t is not None]
+
+    @property
+    def _scoring(self) -> float:
+        """The mean time of scoring, as a share of the time of training."""
+        return sum(self.scored) / len(self.scored) if self.scored else 0.0
 
     def _whole(self) -> Seconds | None:
         """The mean seconds of a trial that trains all of its epochs."""
@@ -135,9 +149,13 @@ class TimeLeft:
 
     def _rest(self, trial: Running) -> Seconds:
         """The expected seconds that a running trial still takes."""
-        length = trial.length(trial.at, trial.share) or self._whole() or 0.0
+        training = trial.length(trial.at, trial.share)
+        if training is None:
+            training = (self._whole() or 0.0) / (1 + self._scoring)
         since = self.clock() - trial.at if trial.share else 0.0
-        return max(0.0, length * (self._reach(trial.share) - trial.share) - since)
+        end = self._reach(trial.share)
+        scoring = training * self._scoring * (end == 1.0)
+        return max(0.0, training * (end - trial.share) + scoring - since)
 
     def _following(self) -> Seconds:
         """The expected seconds of what follows the last trial."""

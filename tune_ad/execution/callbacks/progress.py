@@ -152,7 +152,7 @@ class ProgressBar(Callback):
         parts = [f"  {run_name(start, spec.params, {})}"]
         if epochs := self.of_trial.get(spec.number):  # of one that has begun, so that it is built
             over = int(self.seen.get(spec.number, 0.0) * epochs + ROUNDING)
-            parts.append(f"epoch {over} of {epochs}")
+            parts.append(f"epoch {over} of {epochs}" if over < epochs else "scores images")
         if spec.number in self.values:
             parts.append(self.values[spec.number])
         return "  ".join(parts)
