@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.model_selection import KFold
 from sklearn.neighbors import KernelDensity
 from sklearn.svm import OneClassSVM
+from threadpoolctl import threadpool_info
 
 from tests.detectors.cases import (
     COLOUR,
@@ -455,3 +456,26 @@ def test_scikit_learn_is_loaded_when_something_is_fitted():
     code = f"import sys, {modules}; print('sklearn' in sys.modules, 'scipy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_libraries_below_use_as_many_threads_as_pytorch(number):
+    used, before = [], [pool["num_threads"] for pool in threadpool_info()]
+
+    class Watched(KDE):
+        def fit_estimator(self, features, seed):
+            used.append({pool["num_threads"] for pool in threadpool_info()})
+            return super().fit_estimator(features, seed)
+
+        def score_features(self, features):
+            used.append({pool["num_threads"] for pool in threadpool_info()})
+            return super().score_features(features)
+
+    of_pytorch = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        scores(fitted(Watched, bandwidth=1.0))
+    finally:
+        torch.set_num_threads(of_pytorch)
+    assert used == [{number}, {number}]
+    assert [pool["num_threads"] for pool in threadpool_info()] == before

@@ -3,7 +3,9 @@
 import math
 from abc import abstractmethod
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -70,8 +72,9 @@ class ShallowDetector(Detector[ShallowConfigT]):
                 or all are identical.
         """
         training = training_rows([pixel_rows(batch) for batch in batches])
-        self.projection = principal_components(training, self.config.components, seed)
-        self.estimator = self.fit_estimator(self.features(training), seed)
+        with threads_of_pytorch():
+            self.projection = principal_components(training, self.config.components, seed)
+            self.estimator = self.fit_estimator(self.features(training), seed)
         return {}
 
     def score_variants(self, images: Tensor, noise: Terms, score_space: ScoreSpace) -> Terms:
@@ -85,8 +88,9 @@ class ShallowDetector(Detector[ShallowConfigT]):
                 f"{type(self).__name__} has not been fitted to training images, so it cannot "
                 "score; call ReplicaSet.prepare_scoring (or finish) first"
             )
-        scores = torch.from_numpy(self.score_features(self.features(pixel_rows(images))))
-        return {"score": scores.to(images.device)}
+        with threads_of_pytorch():
+            scores = self.score_features(self.features(pixel_rows(images)))
+        return {"score": torch.from_numpy(scores).to(images.device)}
 
     def features(self, pixels: Rows) -> Rows:
         """The input of the estimator, shape (n, d), from pixels of shape (n, c h w)."""
@@ -107,6 +111,24 @@ class ShallowDetector(Detector[ShallowConfigT]):
     @abstractmethod
     def score_features(self, features: Rows) -> Rows:
         """The anomaly score, shape (n,), of features (n, d) under the fitted estimator."""
+
+
+def threads_of_pytorch() -> AbstractContextManager[object]:
+    """Context manager: NumPy, SciPy and scikit-learn use as many threads as PyTorch.
+
+    Their own number is that of the cores, whatever else runs: two trials that take turns on two
+    cores then wait for each other's threads most of the time.
+    """
+    limits: AbstractContextManager[object] = _thread_pools().limit(limits=torch.get_num_threads())
+    return limits
+
+
+@cache
+def _thread_pools() -> Any:  # noqa: ANN401 - threadpoolctl has no types
+    import sklearn.decomposition  # noqa: F401 - only pools that are loaded can be limited
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def pixel_rows(images: Tensor) -> Rows:
