@@ -35,7 +35,7 @@ ip=${ips%% *}
 address="$ip:$((20000 + SLURM_JOB_ID % 20000))"
 sizes=(--num-cpus="$SRUN_CPUS_PER_TASK" --num-gpus="${SLURM_GPUS_PER_TASK:-0}")
 
-driver='' requeue='' again='' steps=()
+driver='' requeue='' again=''
 stop() { # act on the signal of SLURM
     requeue=yes again=yes
     if [ -n "$driver" ]; then
@@ -45,11 +45,13 @@ stop() { # act on the signal of SLURM
         exit 143
     fi
 }
-finish() { # end Ray on every node
+finish() { # end Ray on every node, and a program that has just begun
     trap - EXIT
-    if ((${#steps[@]} > 0)); then
-        kill "${steps[@]}" 2>/dev/null || true
-        wait "${steps[@]}" || true
+    local running
+    mapfile -t running < <(jobs -p)
+    if ((${#running[@]} > 0)); then
+        kill "${running[@]}" 2>/dev/null || true
+        wait "${running[@]}" || true
     fi
     srun --overlap --nodes="$nodes" --ntasks="$nodes" rm -rf "$RAY_TMPDIR" || true
 }
@@ -58,11 +60,9 @@ trap finish EXIT
 
 srun --overlap --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --block --head --node-ip-address="$ip" --port="${address##*:}" "${sizes[@]}" &
-steps+=($!)
 if ((nodes > 1)); then
     srun --overlap --nodes=$((nodes - 1)) --ntasks=$((nodes - 1)) --exclude="$head" \
         ray start --block --address="$address" "${sizes[@]}" &
-    steps+=($!)
 fi
 python deploy/wait_for_nodes.py "$address" "$nodes" 300
 

@@ -16,6 +16,7 @@ for ignored in (signal.SIGINT, signal.SIGHUP):  # as in the background, and afte
     if signal.getsignal(ignored) is signal.SIG_IGN:  # programs of tests would ignore them, too
         default = {signal.SIGINT: signal.default_int_handler}.get(ignored, signal.SIG_DFL)
         signal.signal(ignored, default)
+os.environ.setdefault("RAY_timeout_ms_task_wait_for_death_info", "10000")  # on a busy machine
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and NumPy are loaded below
 MEMORY = Path("/dev/shm")  # noqa: S108, the folders of tests lie in memory if it has room
 ROOM = 4 << 30

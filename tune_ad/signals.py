@@ -1,5 +1,6 @@
 """Ctrl-C, and the signals that schedulers send: a program ends so that nothing is lost."""
 
+import _thread
 import signal
 import sys
 import threading
@@ -79,7 +80,8 @@ def _heard_again() -> Iterator[None]:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             is_heard = callable(signal.getsignal(signal.SIGINT))
             number = signal.SIGINT if is_heard else signal.SIGTERM
-            threading.Timer(AGAIN_SECONDS, signal.pthread_kill, [main, number]).start()
+            # Not a `Thread`, whose `start` waits: what came meanwhile would be swallowed, too.
+            _thread.start_new_thread(_interrupt_again, (main, number))
         else:
             before(unraisable)
 
@@ -88,6 +90,11 @@ def _heard_again() -> Iterator[None]:
         yield
     finally:
         sys.unraisablehook = before
+
+
+def _interrupt_again(thread: int, number: int) -> None:
+    time.sleep(AGAIN_SECONDS)
+    signal.pthread_kill(thread, number)
 
 
 @contextmanager

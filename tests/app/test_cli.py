@@ -668,7 +668,7 @@ def test_a_signal_leaves_a_study_that_resumes(tmp_path, sent, backend, code):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(sent)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=300)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert "continue with: python run.py --search quickstart --resume --results" in out

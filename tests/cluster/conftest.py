@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import pytest
 
 import tune_ad
 from tests.conftest import AT_START
+from tests.ports import free_port
 from tune_ad.storage.folder import StudyFolder
 
 CHECKOUT = Path(tune_ad.__file__).parents[1]
@@ -215,11 +215,6 @@ class Cluster:
             command.kill()
         self.kill()
         shutil.rmtree(self.folder)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import CHECKOUT, RAY, TINY, Command, free_port, processes_of
+from tests.cluster.conftest import CHECKOUT, RAY, TINY, Command, processes_of
 from tests.conftest import AT_START
+from tests.ports import free_port
 from tune_ad.storage.folder import StudyFolder
 
 pytestmark = pytest.mark.slow
@@ -47,7 +48,7 @@ def submit():
             "SEARCH": "quickstart",
             "RESULTS": str(folder / "results"),
             "SLURM_SUBMIT_DIR": str(folder),
-            "SLURM_JOB_ID": str(free_port() % 20000 + 20000 * (1 + len(commands))),
+            "SLURM_JOB_ID": str(free_port() + 20000 * len(commands)),
             "SLURM_JOB_NUM_NODES": "1",
             "SLURM_JOB_NODELIST": "node1",
             "SLURM_CPUS_PER_TASK": "2",

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,10 @@ STUBS = {
     "ray": """
         echo "ray token $RAY_AUTH_MODE ${#RAY_AUTH_TOKEN}" >>"$CALLS"
         exec sleep 600""",
-    "python": "exit $PYTHON_CODE",
+    # Waits for the two steps, which otherwise may not have begun when the job is over.
+    "python": """
+        until [ "$(grep -c '^ray token' "$CALLS")" -ge 2 ]; do sleep 0.01; done
+        exit $PYTHON_CODE""",
     "rm": "",
     "tune-ad": """
         mkdir -p "$RESULTS/$SEARCH" && touch "$RESULTS/$SEARCH/study.json"
@@ -81,7 +85,13 @@ class Job:
         return self.process.wait(60)
 
     def left(self):
-        """The processes of the job that are still there."""
+        """The processes of the job that are still there, in the end."""
+        until = time.monotonic() + 30
+        while (left := self._left()) and time.monotonic() < until:
+            time.sleep(0.02)  # what was killed may not be dead yet
+        return left
+
+    def _left(self):
         left = []
         for entry in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -104,8 +114,9 @@ def submit(tmp_path):
 
     yield start
     for job in jobs:
-        for number in job.left():
-            os.kill(number, signal.SIGKILL)
+        for number in job._left():
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
         job.process.wait()
 
 

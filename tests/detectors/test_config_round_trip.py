@@ -84,7 +84,7 @@ def through_text(value):
 
 
 @pytest.mark.parametrize("detector", DETECTORS.values(), ids=DETECTORS.keys())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_a_configuration_comes_back_with_its_types(detector, data):
     config = data.draw(configurations(detector.Config))
@@ -96,14 +96,14 @@ def test_a_configuration_comes_back_with_its_types(detector, data):
     assert restored == spec
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(value=VALUES)
 def test_any_value_of_an_option_comes_back_with_its_type(value):
     assert typed(through_text(value)) == typed(value)
     assert typed(through_text({"set": {"x": value}})) == typed({"set": {"x": value}})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(choices=st.lists(VALUES, min_size=1, max_size=5))
 def test_the_choices_of_a_distribution_come_back_with_their_types(choices):
     with any_choices():
@@ -128,7 +128,7 @@ def test_an_interval_comes_back(distribution):
     assert from_json(to_json(distribution)) == distribution
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     classes=st.none() | st.lists(st.integers(0, 9), min_size=1, unique=True).map(tuple),
     epochs=st.none() | st.integers(1, 9),

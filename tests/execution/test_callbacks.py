@@ -152,7 +152,7 @@ def test_the_best_has_the_name_and_the_unit_of_what_selects(
     line.close()
 
 
-def test_the_line_of_a_study_that_is_complete_is_full(record, capsys):
+def test_the_line_of_a_study_that_is_complete_is_full(record, clock, capsys):
     line = ProgressBar("study", 2, epochs, [record(0), record(1)])
     line.close()
     last = capsys.readouterr().err.splitlines()[-1]

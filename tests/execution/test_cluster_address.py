@@ -72,9 +72,14 @@ def serve_grpc():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Servers that do not answer are given up soon."""
-    monkeypatch.setattr(cluster_address, "ANSWER_SECONDS", 0.3)
+    """Servers that greet and do not answer are given up soon."""
     monkeypatch.setattr(control_service, "ANSWER_SECONDS", 0.3)
+
+
+@pytest.fixture
+def impatient_at_once(monkeypatch):
+    """Servers that do not greet are given up soon."""
+    monkeypatch.setattr(cluster_address, "ANSWER_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -118,6 +123,7 @@ def test_a_grpc_server_that_does_not_answer_is_refused(serve_grpc, impatient):
 
 def test_a_server_that_greets_and_says_no_more_is_refused(impatient):
     with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        server.settimeout(30)
 
         def greet():
             for _ in range(2):  # the greeting, and the question
@@ -133,13 +139,13 @@ def test_a_server_that_greets_and_says_no_more_is_refused(impatient):
         client.close()
 
 
-def test_a_server_that_takes_connections_and_never_answers_is_refused(impatient):
+def test_a_server_that_takes_connections_and_never_answers_is_refused(impatient_at_once):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         assert refusal(address).startswith(f"no Ray cluster answers at {address!r} (timed out); ")
 
 
-def test_auto_is_refused_in_the_same_way(impatient, monkeypatch):
+def test_auto_is_refused_in_the_same_way(impatient_at_once, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setenv("RAY_ADDRESS", address)

@@ -135,7 +135,10 @@ def listening(process):
     """The addresses at which a process and all that it has started listen."""
     sockets, addresses = set(), set()
     for member in family(process):
-        for name in os.listdir(f"/proc/{member}/fd"):
+        names = []
+        with suppress(OSError):  # it has ended
+            names = os.listdir(f"/proc/{member}/fd")
+        for name in names:
             with suppress(OSError):
                 sockets.add(os.readlink(f"/proc/{member}/fd/{name}"))
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):

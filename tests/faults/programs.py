@@ -19,7 +19,7 @@ from tests.faults.studies import Variety, arguments, content, folder_in
 PROJECT = Path(__file__).parents[2]
 MORTAL = Path(__file__).with_name("mortal") / "searches.py"
 LONGEST = 400.0  # seconds after which a run counts as hanging
-GRACE = 3.0  # seconds in which what the program has left may still end by itself
+GRACE = 60.0  # seconds in which what the program has left may still end by itself
 ENDING = 120.0  # the same for a study over which nobody watches any more
 POLL = 0.02
 SERIAL = ("--search", str(MORTAL), "--device", "cpu")

@@ -265,7 +265,7 @@ def test_a_file_that_cannot_be_imported_is_one_line(spaces, first, reason):
 
 
 def test_a_file_that_hangs_is_one_line(spaces, monkeypatch):
-    monkeypatch.setattr(own_code, "IMPORT_SECONDS", 0.2)
+    monkeypatch.setattr(own_code, "IMPORT_SECONDS", 2.0)
     spaces(
         "hanging",
         '"""A file."""\n\nimport time\n\ntime.sleep(60)\n'

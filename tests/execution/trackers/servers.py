@@ -1,7 +1,6 @@
 """Servers of other programs, on this machine and for one test."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -9,15 +8,10 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import free_port
+
 LONGEST = 120.0  # seconds in which a server answers, on a busy machine
 POLL = 0.2
-
-
-def free_port():
-    """A port at which nothing listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @contextmanager
@@ -63,4 +57,4 @@ def _end(process):
     """End a server and the processes that it has started, which are a session of their own."""
     if process.poll() is None:
         os.killpg(process.pid, 15)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)

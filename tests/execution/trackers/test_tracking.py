@@ -1,6 +1,7 @@
 """What trackers are told, and that a study comes to no harm by them."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.execution.trackers.servers import free_port
 from tests.marks import slow
 from tune_ad.app.command_line.option import Names
 from tune_ad.app.command_line.options import Options
@@ -189,9 +189,10 @@ def test_nothing_is_told_unless_asked(tiny, open_study, tmp_path, tracker):
 
 
 def test_a_server_that_does_not_answer_is_named_without_its_password(monkeypatch, tmp_path):
-    port = free_port()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
-    with pytest.raises(MachineError) as caught:
+    with socket.socket() as held, pytest.raises(MachineError) as caught:
+        held.bind(("127.0.0.1", 0))  # nobody else takes its port, and it does not listen
+        port = held.getsockname()[1]
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
         MlflowTracker("x", tmp_path).check()
     line = str(caught.value)
     assert line == (

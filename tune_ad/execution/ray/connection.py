@@ -82,9 +82,9 @@ def processes() -> dict[str, int]:
     node = worker._global_node
     if node is None or not node.head:
         return {}
-    named = {"gcs_server": "gcs_server", "raylet": "raylet"}
     running = node.all_processes
-    return {name: running[kind][0].process.pid for kind, name in named.items() if kind in running}
+    kinds = ("raylet", "gcs_server")  # where both have died, the first was the cause
+    return {kind: running[kind][0].process.pid for kind in kinds if kind in running}
 
 
 @contextmanager
