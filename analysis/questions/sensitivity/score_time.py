@@ -45,6 +45,8 @@ class ScoreTimePoint(NamedTuple):
         classes: test AUROC of each class by the name of its task, mean over the same seeds.
         reported: whether it is the value that gives the reported score of all seeds.
         chosen_by: the number of seeds for which it was chosen, if seeds have different values.
+        difference: the test AUROC minus that of the reported value, paired by seed, with an
+            interval as that of `auroc`; empty of that value itself, and if seeds report several.
     """
 
     label: str
@@ -53,6 +55,7 @@ class ScoreTimePoint(NamedTuple):
     classes: dict[str, float]
     reported: bool
     chosen_by: int = 0
+    difference: Estimate = estimate([])
 
     @property
     def short_label(self) -> str:
@@ -216,9 +219,19 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         for label, variant in variants.items()
     }
     errors = {label: image_error([(r, 1.0)], tasks, seeds) for label, r in ranks.items()}
+
+    def difference(label: str) -> Estimate:
+        if label == reported or reported not in whole:
+            return estimate([])
+        error = image_error([(ranks[label], 1.0), (ranks[reported], -1.0)], tasks, seeds)
+        paired = estimate(list(whole[label] - whole[reported]), (-1.0, 1.0))
+        return paired.with_error(error.value, (-1.0, 1.0))
+
     points = [
         _point(label, whole[label], cells[label], errors[label].value)._replace(
-            reported=label == reported, chosen_by=0 if reported else chosen[label]
+            reported=label == reported,
+            chosen_by=0 if reported else chosen[label],
+            difference=difference(label),
         )
         for label in variants
     ]

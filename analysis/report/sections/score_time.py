@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Figure, Section, Table
-from analysis.document.format import file_name
+from analysis.document.format import PERCENTAGE_POINTS, file_name
 from analysis.image_sampling import covers
 from analysis.questions.sensitivity.score_time import (
     ScoreTimeCurve,
@@ -64,10 +64,14 @@ def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
                 "reported": _reported(curve, point),
             }
             classes = {study.task_title(task): value for task, value in point.classes.items()}
-            cells = {title: Cell(f"{100 * v:.1f}", v) for title, v in classes.items()}
-            auroc = Cell(str(point.auroc), point.auroc.mean)
-            shown.append({**setting, "test AUROC": auroc, **cells})
-            data.append({**setting, "value": point.label, **point.auroc._asdict(), **classes})
+            cells = {
+                "test AUROC": Cell(str(point.auroc), point.auroc.mean),
+                "difference": point.difference.interval_cell(PERCENTAGE_POINTS),
+                **{title: Cell(f"{100 * v:.1f}", v) for title, v in classes.items()},
+            }
+            shown.append({**setting, **cells})
+            numbers = {**point.auroc._asdict(), **point.difference.columns("difference")}
+            data.append({**setting, "value": point.label, **numbers, **classes})
     several = any(point.chosen_by for curve in curves for point in curve.points)
     by_seed = ", or the number of seeds for which it was chosen (by held-out images)" * several
     return Table(
@@ -76,7 +80,8 @@ def _table(study: StudyRecords, curves: Sequence[ScoreTimeCurve]) -> Table:
         "Test AUROC in per cent for every value of the score-time parameters (which only affect "
         "scoring): mean ± standard deviation over seeds [95 % interval], and the mean of each "
         "class. Each row is another score of the same trained models; reported: the value of the "
-        f"main result{by_seed}. {_covers(curves)} To pick "
+        f"main result{by_seed}; difference: in points from that value, paired by seed. "
+        f"{_covers(curves)} To pick "
         "another value by this table would be to select on test data, even if the intervals do "
         "not overlap.",
         pd.DataFrame(data),

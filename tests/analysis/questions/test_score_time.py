@@ -50,6 +50,11 @@ def test_curves_of_infinitevariants(planted):
     assert math.isinf(passes.points[-1].value)
     assert passes.points[0].classes == pytest.approx(dict(zip(TASKS, (0.62, 0.72), strict=True)))
     assert passes.points[0].auroc.n == 3
+    assert [point.difference.n for point in passes.points] == [3, 3, 0, 3, 3]
+    changes = [p.difference.mean for p in passes.points if not p.reported]
+    assert changes == pytest.approx([-0.05, -0.15, 0.05, 0.15])
+    paired = passes.points[0].difference
+    assert paired.high - paired.low < 1e-9, "what seeds share cancels"
     assert norm.parameter == "norm"
     assert not norm.numeric
     assert [(point.label, point.reported) for point in norm.points] == [
@@ -66,7 +71,7 @@ def test_values_that_seeds_chose_have_their_numbers_of_seeds(planted):
     findings = Findings(replace(planted, evaluation=fresh))
     curve = score_time_curves(findings.results)[0]
     assert {p.label: p.chosen_by for p in curve.points if p.chosen_by} == {"20": 1, "inf": 2}
-    assert not any(point.reported for point in curve.points)
+    assert not any(point.reported or point.difference.n for point in curve.points)
     (table,) = [b for b in section(findings).blocks if isinstance(b, Table)]
     passes = table.shown[table.shown["parameter"] == "passes"]
     said = dict(zip(passes["value"], passes["reported"], strict=True))
