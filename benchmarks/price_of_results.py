@@ -36,7 +36,7 @@ def price(words: list[str]) -> Price:
     cost = Pricing(session).costs()[session.study.budget_name]
     return Price(
         size=cost.size.in_words(not session.study.search.of_whole_sets),
-        time=f"about {duration(cost.total)} one trial at a time",
+        time=f"about {duration(cost.total)}",
         machine=str(hardware("cpu")["processor"]),
         date=time.strftime("%Y-%m-%d"),
         trials={name: f"about {duration(s)}" for name, s in cost.trial_seconds.items()},

@@ -1,7 +1,7 @@
 """What was not run, and what it would cost: measured in what ran, or estimated beforehand."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +73,18 @@ def not_run(shown: Sequence[Entry], left: Sequence[Left], folder: Path) -> list[
     for one in left:
         _check(one, studies, known, folder)
         lines.append(f"- {_estimated(one, known[one.options])}")
-    return ["## What was not run", "\n".join(lines)] if lines else []
+    if not lines:
+        return []
+    used = [known[options] for options in _priced(studies.values(), left) if options in known]
+    places = dict.fromkeys(f"{price.machine}, {price.date}" for price in used)
+    about = [f"Estimated one trial at a time on {in_words([*places])}."] if places else []
+    return ["## What was not run", *map(escaped, about), "\n".join(lines)]
+
+
+def _priced(studies: Iterable[StudyRecords], left: Sequence[Left]) -> list[str]:
+    """The options of the commands of which an estimate may stand on the page."""
+    begun = [shlex.join(settings(study)) for study in studies if trials_left(study)]
+    return [*(one.options for one in left), *begun]
 
 
 def _check(
@@ -103,22 +114,13 @@ def _rest(study: StudyRecords, known: Mapping[str, Price]) -> Iterator[str]:
     if left:
         price = known.get(shlex.join(settings(study)))
         parts = [
-            _of_baseline(study, name, number, price) for name, number in _by_baseline(study, left)
+            _of_baseline(study, name, number, price)
+            for name, number in study.left_by_baseline.items()
         ]
         of_all = f"{count(left, 'trial')} of {study.trials_planned} are left"
         yield f"{study.name}: {of_all}: {in_words(parts)}."
     elif study.fresh_left:
         yield f"{study.name}: {count(study.fresh_left, 'fresh seed')} of the winner are left."
-
-
-def _by_baseline(study: StudyRecords, left: int) -> list[tuple[str, int]]:
-    """The number of trials that are left of each baseline; one nameless if they are not known."""
-    planned: Mapping[str, int] = study.stored.get("planned") or {}
-    if sum(planned.values()) != study.trials_planned:
-        return [("", left)]
-    ended = [record.baseline for record in study.trials]
-    rest = [(name, number - ended.count(name)) for name, number in planned.items()]
-    return [(name, number) for name, number in rest if number]
 
 
 def _of_baseline(study: StudyRecords, name: str, number: int, price: Price | None) -> str:
@@ -136,6 +138,6 @@ def _of_baseline(study: StudyRecords, name: str, number: int, price: Price | Non
 
 def _estimated(one: Left, price: Price) -> str:
     return (
-        f"{escaped(one.question)} {escaped(one.why)} {escaped(price.size)}, {escaped(price.time)} "
-        f"({escaped(price.machine)}, {price.date}): `python run.py {one.options}`"
+        f"{escaped(one.question)} {escaped(one.why)} {escaped(price.size)}, "
+        f"{escaped(price.time)}: `python run.py {one.options}`"
     )

@@ -77,8 +77,26 @@ def _report(asked: Asked, studies: Sequence[StudyRecords]) -> Document:
 def _entry(asked: Asked, studies: tuple[StudyRecords, ...], report: Document) -> Entry:
     finding = report.lead.partition("\n")[0]
     if asked.finding:
-        finding = so_far(studies) + sentence(asked, report)
+        finding = _so_far(asked, studies) + sentence(asked, report)
     return Entry(asked, finding, studies, report, _figure(asked, report))
+
+
+def _so_far(asked: Asked, studies: Sequence[StudyRecords]) -> str:
+    """How far the studies are, unless the trials that the finding is about have ended.
+
+    Raises:
+        UserError: if it is about a baseline that they lack.
+    """
+    if asked.about is None:
+        return so_far(studies)
+    known = {name for study in studies for name in study.baselines}
+    if odd := [name for name in asked.about if name not in known]:
+        raise UserError(
+            f"{asked.question!r} is about {odd[0]!r}, but its baselines are "
+            f"{', '.join(sorted(known))}"
+        )
+    left = {name for study in studies for name in study.left_by_baseline}
+    return so_far(studies) if left & {"", *asked.about} else ""
 
 
 def _figure(asked: Asked, report: Document) -> Figure | None:

@@ -2,12 +2,12 @@
 
 import re
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.document.blocks import Document, Section, Text
+from analysis.document.blocks import Document, Figure, Section, Text
+from analysis.document.format import in_words
 from analysis.evidence.costs import not_run
 from analysis.evidence.entries import RECORDS, REPORTS, Entry, entries
 from analysis.evidence.findings import tables_of
@@ -24,9 +24,10 @@ from tune_ad.wording import count
 
 PAGE = "README.md"
 BRACKETS = (
-    "Numbers in brackets are 95 % intervals; each report says what they cover, and which rule "
-    "selected."
+    "±: standard deviation over seeds; brackets: 95 % interval, of which each report says what it "
+    "covers; points: hundredths of AUROC."
 )
+NOT_SELECTED = "Nothing was selected: every configuration was fixed before its study ran."
 ABOUT = (
     "What the studies of this project have shown, the most important first. `make results` makes "
     f"this page from the records in `records/`; no number is written by hand. {BRACKETS}"
@@ -44,14 +45,22 @@ def page(folder: Path, shown: Sequence[Entry]) -> str:
         folder: the folder of records and questions.
         shown: the questions, answered.
     """
-    parts = ["# Results", ABOUT, _numbered(shown, "")]
+    parts = ["# Results", " ".join([ABOUT, *_selected(shown)]), _numbered(shown, "")]
     parts += contradictions(shown)
-    told: set[str] = set()
-    for entry in shown:
-        parts += _section(entry, is_told=entry.place in told)
-        told.add(entry.place)
+    by_report: dict[str, list[tuple[int, Entry]]] = {}
+    for number, entry in enumerate(shown, start=1):
+        by_report.setdefault(entry.place, []).append((number, entry))
+    parts.append("## The studies")
+    for numbered in by_report.values():
+        parts += _section(dict(numbered))
     parts += not_run(shown, read(folder).left, folder)
     return "\n\n".join(parts) + "\n"
+
+
+def _selected(shown: Sequence[Entry]) -> list[str]:
+    """That nothing was selected, if that is so."""
+    chooses = any(study.chooses for entry in shown for study in entry.studies)
+    return [] if chooses else [NOT_SELECTED]
 
 
 def write(folder: Path, readme: Path | None = None) -> None:
@@ -95,9 +104,9 @@ def leading(readme: Path, folder: Path, shown: Sequence[Entry]) -> str:
         raise UserError(f"{readme} cannot begin with the findings of {folder}: {error}") from None
     first = shown[:LEADING]
     drawn = next((entry for entry in first if entry.figure is not None), None)
-    blocks = [BRACKETS, _numbered(first, f"{place}/")]
-    if drawn is not None:
-        blocks.append(_picture(drawn, f"{place}/", drawn.asked.question))
+    blocks = [" ".join([BRACKETS, *_selected(first)]), _numbered(first, f"{place}/")]
+    if drawn is not None and drawn.figure is not None:
+        blocks.append(_picture(drawn, drawn.figure, f"{place}/", drawn.asked.question))
     inside = "\n\n".join([BEGIN, *blocks, END])
     changed, times = re.subn(
         f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: inside, text, flags=re.DOTALL
@@ -123,33 +132,32 @@ def _shown_by(entry: Entry, place: str) -> str:
     return ", ".join([f"[report]({folder}/report.md)", *files])
 
 
-def _picture(entry: Entry, place: str, text: str) -> str:
-    name = "" if entry.figure is None else entry.figure.name
-    return f"![{escaped(text)}]({place}{entry.place}/figures/{name}.svg)"
+def _picture(entry: Entry, figure: Figure, place: str, text: str) -> str:
+    return f"![{escaped(text)}]({place}{entry.place}/figures/{figure.name}.svg)"
 
 
-def _section(entry: Entry, is_told: bool) -> list[str]:
-    """A question with the answer, the picture, the files, the commands and the costs.
+def _section(entries: Mapping[int, Entry]) -> list[str]:
+    """A report with its studies: the findings from it, pictures, files, commands and costs.
 
     Args:
-        entry: the question, answered.
-        is_told: whether another question has shown the summary and the sources of its report.
+        entries: the questions that the report answers, by the number of the finding.
     """
-    text = Text(entry.finding if is_told else entry.report.summary)
-    answer = Document("", "", [Section(entry.asked.question, [text])])
-    head, *blocks = section_blocks(section_views(answer)[0])
-    if entry.figure is not None:
-        blocks += [_picture(entry, "", entry.figure.name), escaped(entry.figure.caption)]
-    return [head, *blocks, _links(entry) if is_told else _sources(entry)]
-
-
-def _links(entry: Entry) -> str:
-    return f"[Report]({entry.place}/report.md), [as one page]({entry.place}/report.html)."
+    first = next(iter(entries.values()))
+    noun = "Finding" if len(entries) == 1 else "Findings"
+    parts = [f"### {escaped(first.asked.report)}", f"{noun} {in_words([*map(str, entries)])}."]
+    if any(not entry.asked.finding for entry in entries.values()):
+        answer = Document("", "", [Section("", [Text(first.report.summary)])])
+        _, *blocks = section_blocks(section_views(answer)[0])
+        parts += blocks
+    figures = [entry.figure for entry in entries.values() if entry.figure is not None]
+    for name, figure in {figure.name: figure for figure in figures}.items():
+        parts += [_picture(first, figure, "", name), escaped(figure.caption)]
+    return [*parts, _sources(first)]
 
 
 def _sources(entry: Entry) -> str:
     """The report, and the records, the cost and the command of each study."""
-    parts = [_links(entry)]
+    parts = [f"[Report]({entry.place}/report.md), [as one page]({entry.place}/report.html)."]
     for study in entry.studies:
         cost = (
             f"{count(len(study.trials), 'trial')} of {study.trials_planned}, "
@@ -167,7 +175,9 @@ def _hours(study: StudyRecords) -> float:
 
 
 def _hardware(stored: Mapping[str, Any]) -> str:
-    """The processors or cards of all runs of a study, the most frequent first."""
-    runs = [run["hardware"] for run in stored.get("runs", ())] or [stored.get("hardware", {})]
-    names = Counter(run.get("gpu") or run.get("processor") or "unknown hardware" for run in runs)
-    return " and ".join(name for name, _ in names.most_common())
+    """The processors or cards on which a study was run, the first one first."""
+    runs = stored.get("runs") or []
+    begun = [] if runs and not runs[0].get("trials_before") else [stored.get("hardware", {})]
+    machines = [*begun, *(run["hardware"] for run in runs)]  # the first studies noted no runs
+    names = (machine.get("gpu") or machine.get("processor") for machine in machines)
+    return " and ".join(dict.fromkeys(name or "unknown hardware" for name in names))

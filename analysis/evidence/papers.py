@@ -61,8 +61,8 @@ def contradictions(shown: Sequence[Entry]) -> list[str]:
         shown: the questions, answered.
     """
     said = [
-        f"- {escaped(entry.asked.against)} {escaped(entry.finding)}"
-        for entry in shown
+        f"- {escaped(entry.asked.against)} (Finding {number}.)"
+        for number, entry in enumerate(shown, start=1)
         if entry.asked.against
     ]
     compared = list(_printed(shown))

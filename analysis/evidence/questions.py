@@ -8,6 +8,8 @@ The file holds, in the order of importance, a table `[[asked]]` for each questio
   `{loss}`, and is looked up in a table of the report by the entry of that name in `numbers`:
   `{table = "effects", row = {change = "bias = False (from True)"}, column = "difference"}`.
   `tone`, `above` and `below` say what the words take for granted about that number;
+- `about`, optional: the baselines that the finding is about, if it is not about all; it does not
+  begin with how far its study is once their trials have ended;
 - `against`, optional: what a paper says, if the finding contradicts it;
 - `figure`, optional: the name of the figure that is shown, in place of the report's first one.
 
@@ -39,6 +41,7 @@ ASKED_KIND: Kind = {
     "name?": str,
     "finding?": str,
     "numbers?": {"*": NUMBER_KIND},
+    "about?": [str],
     "against?": str,
     "figure?": str,
 }
@@ -78,6 +81,7 @@ class Asked:
     name: str = ""
     finding: str = ""
     numbers: Mapping[str, Number] = field(default_factory=dict)
+    about: Sequence[str] | None = None
     against: str = ""
     figure: str = ""
 

@@ -13,6 +13,7 @@ effect is called better or worse only if it is also significant with the error o
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from analysis.stats.estimates import Estimate, ImageError, estimate, seeds_alike
 from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip
 from analysis.study import StudyRecords
 from analysis.trials import changed_parameters, tested_trials
+from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count
 
@@ -51,6 +53,8 @@ class Effect(NamedTuple):
             change helps.
         test: the sign-flip test over all classes and seeds.
         verdict: the decision after Holm's correction over the effects of the baseline.
+        parts: `difference` if images were scored by one part of the score alone, by the name of
+            the part; not tested. Empty if the score has no parts, or it has not been measured.
     """
 
     baseline: str
@@ -62,6 +66,7 @@ class Effect(NamedTuple):
     difference: Estimate
     test: Paired
     verdict: HolmDecision
+    parts: Mapping[str, Estimate] = MappingProxyType({})
 
 
 class _Change(NamedTuple):
@@ -121,14 +126,28 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
     records = tested_trials(study.of(baseline))
     if not records:
         return []
-    cells = frame.cells(frame.replicas(records))
+    parts = _parts_of(records)
+    table = frame.replicas(records, parts)
     ranks = {record.number: ImageRanks.read(study, [record]) for record in records}
-    changes = [
-        change
-        for name in study.spaces[baseline]
-        for change in _changes(name, records, study.defaults[baseline], cells, ranks)
-        if len(change.differences)
-    ]
+
+    def changes_by(cells: pd.DataFrame, ranks: Mapping[int, ImageRanks]) -> list[_Change]:
+        return [
+            change
+            for name in study.spaces[baseline]
+            for change in _changes(name, records, study.defaults[baseline], cells, ranks)
+            if len(change.differences)
+        ]
+
+    changes = changes_by(frame.cells(table), ranks)
+    by_part: dict[tuple[str, Any], dict[str, Estimate]] = {}
+    for part in parts:
+        cells = frame.cells(table, frame.score_column(part, frame.AUROC))
+        of_part = {
+            number: all_scores.by_variant(str(part)) for number, all_scores in ranks.items()
+        }
+        for change in changes_by(cells, of_part):
+            key = change.parameter, change.value
+            by_part.setdefault(key, {})[str(part)] = _mean_difference(change)
     changes += list(_failed_changes(study, baseline))
     tests = [_test(change) for change in changes]
     family = len(changes) + missing_changes(study, baseline, len(changes))
@@ -143,10 +162,27 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
             difference=test.difference,
             test=test,
             verdict=verdict,
+            parts=by_part.get((change.parameter, change.value), {}),
         )
         for change, test, verdict in zip(changes, tests, holm(tests, family), strict=True)
     ]
     return sorted(corrected, key=lambda e: -e.difference.mean if e.difference.n else math.inf)
+
+
+def _parts_of(records: Sequence[TrialRecord]) -> list[ScoreVariant]:
+    """The parts of the score by which some of the records have a test AUROC."""
+    variants = (
+        variant
+        for record in records
+        for variant, metrics in record.variants.items()
+        if not variant.parameter and TEST_AUROC in metrics
+    )
+    return list(dict.fromkeys(variants))
+
+
+def _mean_difference(change: _Change) -> Estimate:
+    differences = estimate(list(_by_seed(change.differences)), (-1.0, 1.0))
+    return differences.with_error(change.error.value, (-1.0, 1.0))
 
 
 def missing_changes(study: StudyRecords, baseline: str, changes: int) -> int:

@@ -23,6 +23,7 @@ from analysis.trials import unchanged_trials
 from tune_ad.wording import count
 
 PLACE = 22
+NO_ESTIMATE = estimate([])
 ABOUT = (
     "Differences of test AUROC in points, paired by seed [95 % interval, for its row alone]. p: "
     "sign-flip test after Holm's correction over all rows of a baseline; below 0.05 it counts as "
@@ -60,6 +61,8 @@ def section(findings: Findings) -> Section | None:
         measured = [e for e in effects if e.baseline == name and e.difference.n]
         if measured:
             blocks.append(_figure(name, measured))
+    if any(effect.parts for effect in effects):
+        blocks.append(_table_of_parts(effects))
     return Section(title, blocks)
 
 
@@ -137,6 +140,44 @@ def _row(effect: Effect) -> dict[str, object]:
         "n": effect.test.n,
         **({"pairs of trials": effect.pairs} if effect.pairs > 1 else {}),
     }
+
+
+def _table_of_parts(effects: list[Effect]) -> Table:
+    """The differences by the score and by each of its parts alone."""
+    parts = list(dict.fromkeys(part for effect in effects for part in effect.parts))
+    measured = [effect for effect in effects if effect.difference.n]
+    rows = [
+        {
+            "baseline": effect.baseline,
+            "change": _change(effect),
+            "score": effect.difference.interval_cell(PERCENTAGE_POINTS),
+            **{
+                part: effect.parts.get(part, NO_ESTIMATE).interval_cell(PERCENTAGE_POINTS)
+                for part in parts
+            },
+        }
+        for effect in measured
+    ]
+    data = [
+        {
+            "baseline": effect.baseline,
+            "parameter": effect.parameter,
+            "value": short(effect.value),
+            **effect.difference.columns("score"),
+            **{
+                column: number
+                for part in parts
+                for column, number in effect.parts.get(part, NO_ESTIMATE).columns(part).items()
+            },
+        }
+        for effect in measured
+    ]
+    caption = (
+        "Where the effects come from: the same models and differences in points, paired by seed "
+        "[95 % interval], if images are scored by one part of the score alone. Nothing in this "
+        "table is tested or corrected for the number of rows."
+    )
+    return Table("effects_by_part", pd.DataFrame(rows), caption, pd.DataFrame(data))
 
 
 def _auroc_cell(auroc: Estimate) -> Cell:

@@ -15,7 +15,7 @@ import pytest
 from analysis.document.blocks import Section, Table
 from analysis.evidence.costs import _rest
 from analysis.evidence.entries import entries
-from analysis.evidence.page import BEGIN, END, leading, page, write
+from analysis.evidence.page import BEGIN, END, NOT_SELECTED, _hardware, leading, page, write
 from analysis.evidence.papers import contradictions
 from analysis.questions.claims.published import MEAN, tables
 from analysis.questions.claims.published.cells import NOT_COMPARABLE
@@ -79,12 +79,14 @@ def folder(tmp_path):
 def test_the_page_answers_the_questions_in_their_order_and_links_the_reports(folder):
     write(folder)
     text = (folder / "README.md").read_text(encoding="utf-8")
-    second, first = text.index("## Does width help?"), text.index("## What is the default worth?")
+    second, first = text.index("### second\n\nFinding 1."), text.index("### first\n\nFinding 2.")
     assert 0 < second < first < text.index("## What was not run")
     assert "1. **Does width help?** Of 1 single change of PGN" in text
+    assert NOT_SELECTED in text
     assert (
-        "Does depth help? There was no time. 4 trials = 4 models, about 40.0 h (a processor, "
-        "2026-01-01): `python run.py --search depth_mnist`"
+        "## What was not run\n\nEstimated one trial at a time on a processor, 2026-01-01.\n\n"
+        "- Does depth help? There was no time. 4 trials = 4 models, about 40.0 h: "
+        "`python run.py --search depth_mnist`"
     ) in text
     for name in ("first", "second"):
         assert f"(reports/{name}/report.md)" in text
@@ -332,7 +334,31 @@ def test_printed_numbers_are_compared_by_baseline_and_paper(folder):
 def test_what_a_paper_says_stands_beside_the_finding(folder):
     asked(folder, 'study = "second"\n', 'study = "second"\nagainst = "A paper says no."\n')
     text = page(folder, entries(folder))
-    assert "## What contradicts the papers\n\n- A paper says no. Of 1 single change" in text
+    assert "## What contradicts the papers\n\n- A paper says no. (Finding 1.)\n\n" in text
+
+
+def test_a_finding_about_baselines_that_have_ended_is_not_one_so_far(folder):
+    change_study(folder, "second", {"PGN": 2, "AE": 3}, budget=OF_FIVE)
+    question = 'question = "Does width help?"\n'
+    for about, so_far in (("", True), ('about = ["PGN"]\n', False), ("about = []\n", False)):
+        asked(folder, question, f"{question}{about}{FINDING}")
+        assert entries(folder)[0].finding.startswith("So far, after 2 of 5 trials: ") == so_far
+    change_study(folder, "second", {"PGN": 3, "AE": 2}, budget=OF_FIVE)
+    asked(folder, question, f'{question}about = ["PGN"]\n{FINDING}')
+    assert entries(folder)[0].finding.startswith("So far, ")
+    asked(folder, question, f'{question}about = ["pgn"]\n{FINDING}')
+    with pytest.raises(UserError, match="is about 'pgn', but its baselines are PGN"):
+        entries(folder)
+
+
+def test_every_machine_of_a_study_is_named(folder):
+    path = folder / "records" / "second" / "study.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    assert _hardware(stored | {"hardware": {"processor": "one"}}) == "one"
+    run = {"hardware": {"processor": "two", "gpu": ""}, "trials_before": 3}
+    begun = stored | {"hardware": {"processor": "one"}, "runs": [run, run]}
+    assert _hardware(begun) == "one and two", "the first trials noted no run"
+    assert _hardware(begun | {"runs": [run | {"trials_before": 0}, run]}) == "two"
 
 
 def test_the_readme_begins_with_the_findings_between_its_marks(folder):

@@ -221,3 +221,31 @@ def test_the_table_of_a_grid_is_blank_where_the_unchanged_trial_has_no_number(tm
     table = next(b for b in section(Findings(records)).blocks if isinstance(b, Table))
     assert list(table.shown["pairs of trials"]) == ["", 2, 2]
     assert list(table.shown["n"]) == ["", 6, 6]
+
+
+def test_an_effect_is_shown_by_each_part_of_the_score(ablation):
+    def scored(number, params, aurocs, kl):
+        values = [value for value in kl for _ in range(2)]  # of two classes
+        return record(number, params, aurocs, variants={"kl": {"test_auroc": values}})
+
+    ours = ablation(
+        scored(0, DEFAULT, SEEDS, (0.9, 0.8, 0.7)),
+        scored(1, changed(width=2.0), (0.9, 0.8, 0.7), (0.85, 0.75, 0.65)),
+        record(2, changed(bias=False), (0.75, 0.65, 0.55)),
+    )
+    (up, down) = effects(ours)
+    assert {name: part.mean for name, part in up.parts.items()} == {"kl": pytest.approx(-0.05)}
+    assert up.parts["kl"].n == 3
+    assert down.parts == {}, "it was not scored by the part"
+    blocks = section(Findings(ours)).blocks
+    (table,) = [b for b in blocks if isinstance(b, Table) and b.name == "effects_by_part"]
+    assert list(table.shown["change"]) == ["width = 2 (from 1)", "bias = False (from True)"]
+    assert [cell.text for cell in table.shown["kl"]] == ["-5.0 [-5.0, -5.0]", ""]
+    assert [cell.text for cell in table.shown["score"]][0] == "+10.0 [+10.0, +10.0]"
+    assert table.stored["kl"][0] == pytest.approx(-0.05)
+
+
+def test_a_score_without_parts_has_no_table_of_them(ablation):
+    ours = ablation(record(0, DEFAULT, SEEDS), record(1, changed(width=2.0), (0.9, 0.8, 0.7)))
+    blocks = section(Findings(ours)).blocks
+    assert "effects_by_part" not in [b.name for b in blocks if isinstance(b, Table)]

@@ -89,7 +89,7 @@ def _of_settings(
     )
     return (
         differences,
-        f"settings of the paper's released code, which departs from its text: {departs}",
+        f"settings of the paper's released code; our reading of its text has others: {departs}",
     )
 
 
