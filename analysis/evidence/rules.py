@@ -80,10 +80,8 @@ def _summary(found: Across) -> str:
     parts = [f"{words} {_said(by_rule[rule])}" for words, rule in named if rule in by_rule]
     if found.chosen.n:
         rivals = sum(is_without_labels(rule) for rule in by_rule)
-        words = (
-            f"for each task that of {count(rivals, 'rule')} without labels which loses least on"
-        )
-        parts.append(f"{words} the other tasks {_said(found.chosen)}")
+        words = f"of the {count(rivals, 'rule')} without labels the best one of the other tasks"
+        parts.append(f"{words} {_said(found.chosen)}")
     detectors = in_words(list(dict.fromkeys(name for _, name in found.pools)))
     return (
         "Test AUROC that is lost by selecting one configuration for each task, averaged over "
