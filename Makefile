@@ -27,7 +27,7 @@ docs: $(INSTALLED)
 results: $(INSTALLED)
 	$(BIN)/python -m analysis.evidence docs/results --readme README.md $(if $(ADD),--add $(ADD))
 
-# What the studies that were not run would cost on this machine, for the same page.
+# What the studies and trials that were not run would cost on this machine, for the same page.
 costs: $(INSTALLED)
 	$(BIN)/python benchmarks/price_of_results.py docs/results
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from analysis.evidence.adding import add
 from analysis.evidence.page import write
-from tune_ad.errors import UserError
+from tune_ad.errors import MachineError, UserError
 
 parser = argparse.ArgumentParser(prog="python -m analysis.evidence", description=__doc__)
 parser.add_argument("folder", type=Path, help="the folder of the records and of questions.toml")
@@ -22,3 +22,5 @@ if __name__ == "__main__":
         write(options.folder, options.readme)
     except UserError as error:
         parser.exit(UserError.exit_code, f"error: {error}\n")
+    except OSError as error:
+        parser.exit(MachineError.exit_code, f"error: {error.filename}: {error.strerror}\n")

@@ -1,6 +1,7 @@
 """Copies the records of a study among those of the page."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,19 +9,23 @@ from pathlib import Path
 from analysis.evidence.entries import RECORDS
 from analysis.quoted import results
 from analysis.study import StudyRecords
+from tune_ad.errors import UserError
 from tune_ad.storage import score_ranks
 from tune_ad.storage.folder import StudyFolder
 
 MOST_WITH_VARIANTS = 40
 """The largest number of trials whose ranks by other scores are all copied. They are most of a
-study's size, and only those of quoted results are used."""
+study's size; of a study that samples its space, only those of quoted results are used."""
+Run = tuple[str, int | None]
+"""The identity of a trial, and the seed if it is the winner on a fresh seed."""
 
 
 def add(study: Path, folder: Path) -> Path:
     """Copy the records of a study, whole or as far as it has been run, in place of earlier ones.
 
-    Left out are event files, kept models and reports, and of a study of more than 40 trials the
-    ranks by score variants (see `tune_ad.storage.score_ranks`) of trials that are not quoted.
+    Left out are event files, kept models, examples of images and reports; and if more than 40
+    trials sample a space, the ranks by score variants (see `tune_ad.storage.score_ranks`) of those
+    that are not quoted.
 
     Args:
         study: the folder of the study.
@@ -30,34 +35,68 @@ def add(study: Path, folder: Path) -> Path:
         the folder of the copy.
 
     Raises:
-        UserError: if the folder contains no study, or damaged records.
+        UserError: if the folder contains no study or damaged records, or the results have another
+            study of that name, or more of this one.
+        OSError: if a file cannot be read or written.
     """
-    source = StudyFolder(study)
-    planned = source.read_study()["study"]["budget"]["trials"]
-    trials = source.read_trials()  # before the files of trials, which a running study adds
-    runs: list[tuple[str, int | None]] = [(record.identity, None) for record in trials]
-    for record in source.read_evaluation():
-        runs += [(record.identity, replica.seed) for replica in record.replicas]
-    place, new = folder / RECORDS / study.name, folder / RECORDS / f".{study.name}"
-    shutil.rmtree(new, ignore_errors=True)
-    copy = StudyFolder(new)
+    source = StudyFolder(study.resolve())
+    place = folder / RECORDS / source.path.name
+    _check_earlier(source, place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=place.parent) as unfinished:
+        copy = StudyFolder(Path(unfinished) / place.name)
+        _copy(source, copy)
+        if place.exists():
+            shutil.rmtree(place)
+        copy.path.rename(place)
+    return place
+
+
+def _check_earlier(source: StudyFolder, place: Path) -> None:
+    """Refuse to replace records of another study, or more of the same one.
+
+    Raises:
+        UserError: with both.
+    """
+    begun, earlier = source.read_study().get("created"), StudyFolder(place)
+    if not earlier.exists():
+        return
+    there = earlier.read_study().get("created")
+    if there != begun:
+        raise UserError(
+            f"{place} has the records of another study, begun {there}, not of that begun {begun}; "
+            "remove them, or rename the folder of one of them"
+        )
+    ended, kept = len(source.read_trials()), len(earlier.read_trials())
+    if ended < kept:
+        raise UserError(f"{source.path} has {ended} trials, but {place} has {kept} of them")
+
+
+def _copy(source: StudyFolder, copy: StudyFolder) -> None:
+    # The journals first: of every trial that they name, the other files are complete.
     journals = [(a.path, b.path) for a, b in zip(source.journals, copy.journals, strict=True)]
-    for old, now in [(source.study, copy.study), *journals, *_details(source, copy, runs)]:
-        if old.exists():
-            now.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(old, now)
-    if planned > MOST_WITH_VARIANTS:
-        quoted = {r.identity for result in results(StudyRecords.read(new)) for r in result.tested}
+    _copy_files([(source.study, copy.study), *journals])
+    runs: list[Run] = [(record.identity, None) for record in copy.read_trials()]
+    for record in copy.read_evaluation():
+        runs += [(record.identity, replica.seed) for replica in record.replicas]
+    _copy_files(_details(source, copy, runs))
+    records = StudyRecords.read(copy.path)
+    if records.trials_planned > MOST_WITH_VARIANTS and not records.plan.changes_single_parameters:
+        quoted = {r.identity for result in results(records) for r in result.tested}
         for run in runs:
             if run[0] not in quoted:
                 _leave_out_variants(copy, run)
-    if place.exists():
-        shutil.rmtree(place)
-    return new.rename(place)
+
+
+def _copy_files(pairs: Iterator[tuple[Path, Path]] | list[tuple[Path, Path]]) -> None:
+    for old, now in pairs:
+        if old.exists():
+            now.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(old, now)
 
 
 def _details(
-    source: StudyFolder, copy: StudyFolder, runs: list[tuple[str, int | None]]
+    source: StudyFolder, copy: StudyFolder, runs: list[Run]
 ) -> Iterator[tuple[Path, Path]]:
     """The files of each run, and where they go."""
     for run in runs:
@@ -65,7 +104,7 @@ def _details(
         yield source.ranks(*run), copy.ranks(*run)
 
 
-def _leave_out_variants(copy: StudyFolder, run: tuple[str, int | None]) -> None:
+def _leave_out_variants(copy: StudyFolder, run: Run) -> None:
     ranks = copy.read_ranks(*run)
     if any(part.variants for part in ranks.values()):
         fewer = {name: replace(part, variants={}) for name, part in ranks.items()}

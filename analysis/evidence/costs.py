@@ -1,7 +1,8 @@
 """What was not run, and what it would cost: measured in what ran, or estimated beforehand."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,29 +69,59 @@ def not_run(shown: Sequence[Entry], left: Sequence[Left], folder: Path) -> list[
         UserError: if a command has no estimate, or is that of a study with records.
     """
     studies = {study.name: study for entry in shown for study in entry.studies}
-    known = prices(folder)
+    known = Known(prices(folder), folder / COSTS)
     lines = [f"- {escaped(text)}" for study in studies.values() for text in _rest(study, known)]
     for one in left:
-        _check(one, studies, known, folder)
-        lines.append(f"- {_estimated(one, known[one.options])}")
+        _check(one, studies, folder)
+        lines.append(f"- {_estimated(one, known.price(one.options))}")
     if not lines:
         return []
-    used = [known[options] for options in _priced(studies.values(), left) if options in known]
-    places = dict.fromkeys(f"{price.machine}, {price.date}" for price in used)
+    places = dict.fromkeys(f"{price.machine}, {price.date}" for price in known.used)
     about = [f"Estimated one trial at a time on {in_words([*places])}."] if places else []
     return ["## What was not run", *map(escaped, about), "\n".join(lines)]
 
 
-def _priced(studies: Iterable[StudyRecords], left: Sequence[Left]) -> list[str]:
-    """The options of the commands of which an estimate may stand on the page."""
-    begun = [shlex.join(settings(study)) for study in studies if trials_left(study)]
-    return [*(one.options for one in left), *begun]
+@dataclass
+class Known:
+    """The estimates, and which of them the page uses.
+
+    Attributes:
+        prices: the estimates by the options of their commands.
+        file: where they are stored.
+        used: those that were asked for.
+    """
+
+    prices: Mapping[str, Price]
+    file: Path
+    used: list[Price] = field(default_factory=list)
+
+    def price(self, options: str) -> Price:
+        """The estimate of a command.
+
+        Raises:
+            UserError: if there is none.
+        """
+        if options not in self.prices:
+            raise UserError(f"{self.file} has no estimate of {options!r}: run make costs")
+        self.used.append(self.prices[options])
+        return self.prices[options]
+
+    def trial(self, options: str, baseline: str) -> str:
+        """The time of one trial of a baseline; of each of several, if it has no name.
+
+        Raises:
+            UserError: if it was not estimated.
+        """
+        trials = self.price(options).trials
+        if baseline and baseline not in trials:
+            raise UserError(
+                f"{self.file} has no estimate of {baseline} in {options!r}: run make costs"
+            )
+        return trials[baseline] if baseline else in_words([*dict.fromkeys(trials.values())])
 
 
-def _check(
-    one: Left, studies: Mapping[str, StudyRecords], known: Mapping[str, Price], folder: Path
-) -> None:
-    """Refuse what has records, or no estimate."""
+def _check(one: Left, studies: Mapping[str, StudyRecords], folder: Path) -> None:
+    """Refuse what has records."""
     words = [*shlex.split(one.options), ""]
     named = dict(zip(words, words[1:], strict=False))
     study = studies.get(named.get("--search", ""))
@@ -99,8 +130,6 @@ def _check(
             f"{folder / QUESTIONS} says that {one.options!r} was not run, but it has records: "
             "remove that entry"
         )
-    if one.options not in known:
-        raise UserError(f"{folder / COSTS} has no estimate of {one.options!r}: run make costs")
 
 
 def trials_left(study: StudyRecords) -> int:
@@ -108,13 +137,12 @@ def trials_left(study: StudyRecords) -> int:
     return study.trials_planned - len(study.trials)
 
 
-def _rest(study: StudyRecords, known: Mapping[str, Price]) -> Iterator[str]:
-    """What is left of a study, with the times of those of its trials that have ended."""
+def _rest(study: StudyRecords, known: Known) -> Iterator[str]:
+    """What is left of a study: measured by its trials that have ended, or else estimated."""
     left = trials_left(study)
     if left:
-        price = known.get(shlex.join(settings(study)))
         parts = [
-            _of_baseline(study, name, number, price)
+            _of_baseline(study, name, number, known)
             for name, number in study.left_by_baseline.items()
         ]
         of_all = f"{count(left, 'trial')} of {study.trials_planned} are left"
@@ -123,14 +151,13 @@ def _rest(study: StudyRecords, known: Mapping[str, Price]) -> Iterator[str]:
         yield f"{study.name}: {count(study.fresh_left, 'fresh seed')} of the winner are left."
 
 
-def _of_baseline(study: StudyRecords, name: str, number: int, price: Price | None) -> str:
-    """The number of trials of a baseline, with their time: measured, estimated or not known."""
+def _of_baseline(study: StudyRecords, name: str, number: int, known: Known) -> str:
+    """The number of trials of a baseline, with their time, measured or estimated."""
     times = [r.seconds for r in study.complete if name in ("", r.baseline)]
     text = f"{number} of {name}" if name else str(number)
-    if not times and price is not None and name in price.trials:
-        return f"{text}, estimated {price.trials[name]} each"
     if not times:
-        return f"{text}, of which none has ended"
+        of_each = known.trial(shlex.join(settings(study)), name)
+        return f"{text}, estimated {of_each}{' each' * (number > 1)}"
     spread = f", from {duration(min(times))} to {duration(max(times))}" * (len(times) > 1)
     mean = sum(times) / len(times)
     return f"{text}, about {duration(number * mean)} (those that ended: {duration(mean)}{spread})"

@@ -96,7 +96,8 @@ def _so_far(asked: Asked, studies: Sequence[StudyRecords]) -> str:
             f"{', '.join(sorted(known))}"
         )
     left = {name for study in studies for name in study.left_by_baseline}
-    return so_far(studies) if left & {"", *asked.about} else ""
+    is_open = left & {"", *asked.about} or any(study.fresh_left for study in studies)
+    return so_far(studies) if is_open else ""
 
 
 def _figure(asked: Asked, report: Document) -> Figure | None:

@@ -151,6 +151,8 @@ def _asked(path: Path, entry: Mapping[str, Any]) -> Asked:
         raise UserError(f"{path}: {asked.question!r} needs either `study` or `studies`")
     if bool(asked.studies) != bool(asked.name):
         raise UserError(f"{path}: {asked.question!r} needs a `name`, but only with `studies`")
+    if asked.about is not None and not asked.finding:
+        raise UserError(f"{path}: {asked.question!r} says what a finding is `about`, but has none")
     return asked
 
 

@@ -53,8 +53,9 @@ class Effect(NamedTuple):
             change helps.
         test: the sign-flip test over all classes and seeds.
         verdict: the decision after Holm's correction over the effects of the baseline.
-        parts: `difference` if images were scored by one part of the score alone, by the name of
-            the part; not tested. Empty if the score has no parts, or it has not been measured.
+        parts: the difference and its coverage if one part of the score alone scores the images, by
+            the name of the part; its test is not used. Empty if the score has no parts, or none
+            was measured.
     """
 
     baseline: str
@@ -66,7 +67,7 @@ class Effect(NamedTuple):
     difference: Estimate
     test: Paired
     verdict: HolmDecision
-    parts: Mapping[str, Estimate] = MappingProxyType({})
+    parts: Mapping[str, Paired] = MappingProxyType({})
 
 
 class _Change(NamedTuple):
@@ -139,7 +140,7 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
         ]
 
     changes = changes_by(frame.cells(table), ranks)
-    by_part: dict[tuple[str, Any], dict[str, Estimate]] = {}
+    by_part: dict[tuple[str, Any], dict[str, Paired]] = {}
     for part in parts:
         cells = frame.cells(table, frame.score_column(part, frame.AUROC))
         of_part = {
@@ -147,7 +148,7 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
         }
         for change in changes_by(cells, of_part):
             key = change.parameter, change.value
-            by_part.setdefault(key, {})[str(part)] = _mean_difference(change)
+            by_part.setdefault(key, {})[str(part)] = _test(change)
     changes += list(_failed_changes(study, baseline))
     tests = [_test(change) for change in changes]
     family = len(changes) + missing_changes(study, baseline, len(changes))
@@ -170,19 +171,14 @@ def _effects_of(study: StudyRecords, baseline: str) -> list[Effect]:
 
 
 def _parts_of(records: Sequence[TrialRecord]) -> list[ScoreVariant]:
-    """The parts of the score by which some of the records have a test AUROC."""
+    """The parts of the score, without the score itself, by which records have a test AUROC."""
     variants = (
         variant
         for record in records
         for variant, metrics in record.variants.items()
         if not variant.parameter and TEST_AUROC in metrics
     )
-    return list(dict.fromkeys(variants))
-
-
-def _mean_difference(change: _Change) -> Estimate:
-    differences = estimate(list(_by_seed(change.differences)), (-1.0, 1.0))
-    return differences.with_error(change.error.value, (-1.0, 1.0))
+    return [v for v in dict.fromkeys(variants) if not all(r.scored_by(v) for r in records)]
 
 
 def missing_changes(study: StudyRecords, baseline: str, changes: int) -> int:

@@ -136,7 +136,7 @@ def test_a_dry_run_tells_the_time_of_a_trial_of_each_of_several_baselines(
 ):
     (first,) = tiny.baselines
     both = replace(tiny, baselines=(first, replace(first, name="other")))
-    line = "of these, one trial takes: "
+    line = "budget quick, one trial: "
     (told,) = [s for s in plan(open_study(both, tmp_path)).splitlines() if s.startswith(line)]
     times = [part.split() for part in told.removeprefix(line).split(", ")]
     assert [name for name, _, _ in times] == [first.title, "other"]

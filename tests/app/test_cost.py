@@ -1,3 +1,4 @@
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -38,6 +39,8 @@ BUDGET = Budget(trials=10, epochs=20, seeds=2, evaluation_seeds=0, evaluations=5
 SIZES = Sizes(train=100, validation=0, test=0, tasks=3)
 SPEED = Speed(train={"train": 0.01}, fit=0.0, score=0.001, variants=0.003)
 SPEEDS = {"PGN": SPEED}
+ONE = defaultdict(lambda: 1.0)
+"""Sampled configurations of every baseline that take as long as its default."""
 
 
 @pytest.fixture
@@ -58,12 +61,14 @@ def study(*baselines, budget=BUDGET, **fields):
 
 
 def relative_operations(study, measured=None):
-    """The relative seconds if they are proportional to operations."""
-    return relative_seconds(study, dict.fromkeys(study.baselines, SPEED), measured)
+    """The mean relative seconds if they are proportional to operations."""
+    ratios = relative_seconds(study, dict.fromkeys(study.baselines, SPEED), measured)
+    return sum(ratios.values()) / len(ratios)
 
 
 def seconds(sizes=SIZES, ratio=1.0, concurrent=1, **changes):
-    return cost(study(budget=replace(BUDGET, **changes)), sizes, SPEEDS, ratio, concurrent).seconds
+    changed = study(budget=replace(BUDGET, **changes))
+    return cost(changed, sizes, SPEEDS, {"PGN": ratio}, concurrent).seconds
 
 
 def test_the_cost_of_training():
@@ -105,9 +110,9 @@ def test_a_test_curve_scores_the_test_images_at_every_report():
 def test_what_is_fitted_before_each_report_costs_its_time():
     fitting = {"PGN": SPEED._replace(fit=0.02)}
     watched = SIZES._replace(validation=200)
-    slow, fast = (cost(study(), watched, speeds, 1.0, 1).seconds for speeds in (fitting, SPEEDS))
+    slow, fast = (cost(study(), watched, speeds, ONE, 1).seconds for speeds in (fitting, SPEEDS))
     assert slow - fast == pytest.approx(10 * 2 * 3 * 5 * 100 * 0.02)
-    slow, fast = (cost(study(), SIZES, speeds, 1.0, 1).seconds for speeds in (fitting, SPEEDS))
+    slow, fast = (cost(study(), SIZES, speeds, ONE, 1).seconds for speeds in (fitting, SPEEDS))
     assert slow - fast == pytest.approx(10 * 2 * 3 * 100 * 0.02), "nothing is watched on the way"
 
 
@@ -123,7 +128,7 @@ def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
             train={"pretraining": 0.04, "train": 0.01}, fit=0.02, score=0.001, variants=0.003
         )
     }
-    price = cost(two_stages(), SIZES._replace(validation=200), speeds, 1.0, 1).seconds
+    price = cost(two_stages(), SIZES._replace(validation=200), speeds, ONE, 1).seconds
     training = 100 * (10 * 0.04 + 20 * 0.01)
     # reports after epochs 6, 12, 18, 24 and 30; the first is in the middle of pretraining
     examining = 100 * 4 * 0.02 + 200 * (3 * 0.001 + 0.003)
@@ -223,7 +228,7 @@ def test_baselines_that_train_for_different_times_each_cost_their_own():
     free = replace(BUDGET, epochs=None)
     speeds = {"short": SPEED, "PGN": SPEED._replace(train={"train": 0.03})}
     both = study(baseline, Baseline(PGN, space=RATE), budget=free)
-    price = cost(both, SIZES, speeds, 1.0, 1).seconds
+    price = cost(both, SIZES, speeds, ONE, 1).seconds
     assert price == pytest.approx(10 * 2 * 3 * 100 * (10 * 0.01 + 100 * 0.03) / 2)
 
 
@@ -232,14 +237,14 @@ def test_trials_that_are_listed_cost_what_those_of_their_baseline_cost():
     free = replace(BUDGET, epochs=None, trials=2)
     listed = study(short, Baseline(PGN), budget=free, plan=Listed([{}]))
     speeds = {"short": SPEED, "PGN": SPEED._replace(train={"train": 0.03})}
-    whole = cost(listed, SIZES, speeds, 1.0, 1)
+    whole = cost(listed, SIZES, speeds, ONE, 1)
     each = {"short": 2 * 3 * 100 * 10 * 0.01, "PGN": 2 * 3 * 100 * 100 * 0.03}
     assert whole.trial_seconds == pytest.approx(each)
     assert whole.seconds == pytest.approx(sum(each.values()))
     trials = trials_by_baseline(listed, 1, ended=["PGN"])
     assert trials == {"short": 1}
     left = Left(whole.size._replace(trials=1), trials)
-    assert cost(listed, SIZES, speeds, 1.0, 1, left).seconds == pytest.approx(each["short"])
+    assert cost(listed, SIZES, speeds, ONE, 1, left).seconds == pytest.approx(each["short"])
 
 
 def test_trials_that_adapt_are_shared_by_the_baselines():
@@ -273,7 +278,7 @@ def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
     assert speed.score > 0
     assert relative_operations(fitted) == 1.0
     speeds = {"Fitted": Speed(train={}, fit=0.02, score=0.001, variants=0.003)}
-    price = cost(fitted, SIZES._replace(validation=200), speeds, 1.0, 1)
+    price = cost(fitted, SIZES._replace(validation=200), speeds, ONE, 1)
     assert (price.size.trials, price.size.models) == (1, 2 * 3)
     assert price.seconds == pytest.approx(2 * 3 * (100 * 0.02 + 200 * 0.003))
 
@@ -281,7 +286,7 @@ def test_a_detector_that_is_fitted_costs_its_fit_and_its_scores():
 def test_a_whole_data_set_by_which_nothing_is_selected_has_no_winner_to_train_again():
     budget = replace(BUDGET, evaluation_seeds=7)
     sizes = Sizes(train=100, validation=0, test=50, tasks=1)
-    price = cost(study(budget=budget, plan=Listed([{}]), whole=True), sizes, SPEEDS, 1.0, 1)
+    price = cost(study(budget=budget, plan=Listed([{}]), whole=True), sizes, SPEEDS, ONE, 1)
     assert (price.size.trials, price.size.models) == (1, 2)
     assert price.seconds == pytest.approx(2 * (20 * 100 * 0.01 + 50 * 0.003))
 
@@ -302,7 +307,7 @@ def test_a_tenth_of_few_images_is_held_out_as_the_suite_does(fifteens):
 
 
 def test_the_winner_on_fresh_seeds_is_part_of_the_cost():
-    price = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEEDS, 1.0, 1)
+    price = cost(study(budget=replace(BUDGET, evaluation_seeds=7)), SIZES, SPEEDS, ONE, 1)
     assert price.seconds == pytest.approx(seconds() * (1 + 7 / 20))
     assert (price.size.trials, price.size.models) == (10, 10 * 2 * 3 + 7 * 3)
 
@@ -318,15 +323,15 @@ def test_the_start_and_the_report_are_counted_in_addition_to_training():
 def test_a_plan_of_few_configurations_costs_no_more():
     sizes = CategoricalDistribution([8, 16, 32])
     baseline = Baseline(PGN, space={"latent_dim": sizes})
-    assert cost(study(baseline, plan=Grid()), SIZES, SPEEDS, 1.0, 1).size.trials == 3
-    assert cost(study(baseline, plan=Listed([{}])), SIZES, SPEEDS, 1.0, 1).size.trials == 1
+    assert cost(study(baseline, plan=Grid()), SIZES, SPEEDS, ONE, 1).size.trials == 3
+    assert cost(study(baseline, plan=Listed([{}])), SIZES, SPEEDS, ONE, 1).size.trials == 1
     many = replace(BUDGET, trials=2)
-    assert cost(study(baseline, plan=Grid(), budget=many), SIZES, SPEEDS, 1.0, 1).size.trials == 2
+    assert cost(study(baseline, plan=Grid(), budget=many), SIZES, SPEEDS, ONE, 1).size.trials == 2
 
 
 def test_more_models_take_more_room():
     def room(**changes):
-        return cost(study(budget=replace(BUDGET, **changes)), SIZES, SPEEDS, 1.0, 1).bytes
+        return cost(study(budget=replace(BUDGET, **changes)), SIZES, SPEEDS, ONE, 1).bytes
 
     assert room(trials=20) > room() > 0
     assert room(seeds=4) > room()
@@ -337,7 +342,7 @@ def test_ranks_by_score_variants_take_room_for_models_that_are_reported():
     def room(space, **changes):
         baseline = Baseline(PGN, space=RATE, score_space=space)
         budget = replace(BUDGET, evaluation_seeds=3)
-        return cost(study(baseline, budget=budget, **changes), SIZES, SPEEDS, 1.0, 1)
+        return cost(study(baseline, budget=budget, **changes), SIZES, SPEEDS, ONE, 1)
 
     space = {"mc_samples": (0, 20), "dropout": (0.1,)}
     plain, chosen = room({}), room(space)
@@ -419,7 +424,7 @@ def test_seconds_grow_with_operations_as_measured(growth, expected, monkeypatch)
 
     monkeypatch.setattr(speed_module, "_stages", stages)
     speeds = {"PGN": SPEED._replace(growth=growth)}
-    assert relative_seconds(widths(0.5, 1.0, 2.0), speeds) == pytest.approx(expected)
+    assert relative_seconds(widths(0.5, 1.0, 2.0), speeds) == {"PGN": pytest.approx(expected)}
 
 
 def test_the_growth_is_measured_with_the_largest_configuration(monkeypatch):
@@ -450,6 +455,17 @@ def test_nothing_is_measured_of_configurations_that_are_not_larger(monkeypatch):
 def test_each_baseline_is_measured_by_its_own_default():
     both = study(Baseline(AE, space=RATE), Baseline(PGN, space=RATE))
     assert relative_operations(both) == pytest.approx(1.0)
+
+
+def test_wide_configurations_of_one_baseline_do_not_make_another_one_dearer():
+    space = {"width": CategoricalDistribution([1.0, 4.0])}
+    both = study(Baseline(AE, space=space), Baseline(PGN, space={}), plan=Grid())
+    ratios = relative_seconds(both, dict.fromkeys(both.baselines, SPEED))
+    assert ratios["AE"] > 1.5 and ratios["PGN"] == 1.0
+    speeds = dict.fromkeys(both.baselines, SPEED)
+    price = cost(both, SIZES, speeds, ratios, 1)
+    ratio = price.trial_seconds["AE"] / price.trial_seconds["PGN"]
+    assert ratio == pytest.approx(ratios["AE"])
 
 
 def test_configurations_that_cannot_be_built_cost_nothing():

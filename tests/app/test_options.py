@@ -70,9 +70,9 @@ def test_every_option_sets_its_field():
 
 def test_a_study_of_some_baselines_is_named_by_them_whatever_their_order_and_case():
     names = {read(f"--search table1_mnist --baselines {a}").study for a in ("PGN,AE", "ae,pgn")}
-    assert names == {"table1_mnist_ae_pgn"}
+    assert names == {"table1_mnist_only_ae_pgn"}
     chosen = read("--search table1_mnist --baselines AE --ablate")
-    assert chosen.study == "table1_mnist_ae-ablation"
+    assert chosen.study == "table1_mnist_only_ae-ablation"
     assert parser.resume_command(chosen).endswith("--baselines AE")
 
 

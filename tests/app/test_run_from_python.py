@@ -221,8 +221,49 @@ def test_some_baselines_of_a_search_take_part(tmp_path):
     options = {**SERIAL, "data": "digits", "results": tmp_path}
     sizes = {"train_images": 60, "classes": ["0"], "seeds": 1, "trials": 1}
     made = run("shallow_mnist", baselines="kde", **options, **sizes)
-    assert made.folder.name == "shallow_digits_kde"
+    assert made.folder.name == "shallow_digits_only_kde"
     assert {record.baseline for record in StudyFolder(made.folder).read_trials()} == {"KDE"}
     assert StudyFolder(made.folder).read_study()["baselines"] == ["kde"]
     with pytest.raises(UserError, match="--baselines names kd, but the search has .*KDE"):
         run("shallow_mnist", baselines=["kd"], **options)
+
+
+def test_a_study_of_some_baselines_of_a_search_file_is_continued(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(TWO_BASELINES, encoding="utf-8")
+    options = {**SERIAL, "baselines": ["large code"], "results": tmp_path, "evaluate": False}
+    made = run(f"{file}:mine_digits", **options, classes=["0"], train_images=40)
+    assert made.folder.name == "mine_digits_only_large-code"
+    assert len(made.trials) == 2, "half of the three trials of both baselines, rounded up"
+    more = run(f"{file}:mine_digits", **options, extend=1)
+    assert len(more.trials) == 3 and set(more.trials["baseline"]) == {"large code"}
+    assert more.trials["params.latent_dim"].between(9, 16).all()
+
+
+TWO_BASELINES = '''"""Two baselines."""
+
+from optuna.distributions import IntDistribution
+
+from tune_ad.detectors.pgn import PGN
+from tune_ad.search import Baseline, Budget, Search
+
+mine = Search(
+    name="mine_{data}",
+    data=("digits",),
+    baselines=(
+        Baseline(
+            PGN,
+            name="small code",
+            space={"latent_dim": IntDistribution(2, 8)},
+            settings={"latent_dim": 4},
+        ),
+        Baseline(
+            PGN,
+            name="large code",
+            space={"latent_dim": IntDistribution(9, 16)},
+            settings={"latent_dim": 12},
+        ),
+    ),
+    budgets={"quick": Budget(trials=3, epochs=1, seeds=1)},
+)
+'''

@@ -167,6 +167,36 @@ def test_a_trial_that_has_trained_takes_as_long_to_score_as_those_before():
     assert train(2, 10.0, 5.0) == (pytest.approx(5.0), 0.0)
 
 
+def test_a_short_trial_with_long_scoring_tells_little_of_a_long_one():
+    now = [0.0]
+    left = TimeLeft(3, 1, lambda: now[0])
+    for number, training, scoring in ((0, 1.0, 30.0), (1, 999.0, 70.0)):
+        left.starts(number)
+        now[0] += training / 2
+        left.reaches(number, 0.5)
+        now[0] += training / 2
+        left.reaches(number, 1.0)
+        now[0] += scoring
+        left.ends(number, 1.0)
+    left.starts(2)
+    now[0] += 500.0
+    left.reaches(2, 0.5)
+    assert left.seconds == pytest.approx(500.0 + 1000 * (100 / 1000))
+
+
+def test_a_trial_that_may_be_pruned_scores_as_often_as_others_have_ended():
+    now = [0.0]
+    left = TimeLeft(4, 1, lambda: now[0])
+    left.scored.append((50.0, 100.0))
+    left.add(150.0, 1.0)
+    left.add(50.0, 0.5)
+    left.starts(2)
+    now[0] += 40.0
+    left.reaches(2, 0.4)
+    left.trials = 3
+    assert left.seconds == pytest.approx(100 * (0.75 - 0.4) + 50.0 / 2)
+
+
 def test_a_trial_that_starts_again_begins_anew():
     now = [0.0]
     left = TimeLeft(1, 1, lambda: now[0])

@@ -744,6 +744,30 @@ def test_a_search_of_some_baselines_keeps_them_in_its_order_and_loses_its_claim(
     assert some.names() == {"digits_ae_last": "mnist"}
     assert some.claim is None
     quick = some.budgets_for("mnist")["quick"]
-    assert (quick.settings, quick.trials) == ({"width": 1.0}, BUDGET.trials)
+    assert (quick.settings, quick.trials) == ({"width": 1.0}, 4)
     with pytest.raises(UserError, match="--baselines names Lst, but the search has first, AE, "):
         both.of_baselines(["AE", "Lst"], "x")
+
+
+def test_trials_are_divided_among_baselines_unless_the_plan_lists_them():
+    baselines = (Baseline(PGN, space=RATE), Baseline(AE, space=RATE), Baseline(KDE))
+    some = search(*baselines, plan=Optuna()).of_baselines(["AE"], "x")
+    assert some.budgets_for("mnist")["quick"].trials == 2  # a third of five, rounded up
+    listed = search(*baselines, plan=Listed([{}, {"learning_rate": 1e-3}]))
+    assert listed.of_baselines(["AE"], "x").budgets_for("mnist")["quick"].trials == BUDGET.trials
+    assert listed.of_baselines(["KDE"], "x").plan.configurations == [{}]
+    with pytest.raises(UserError, match="none of the listed configurations has only parameters"):
+        search(*baselines, plan=Listed([{"learning_rate": 1e-3}])).of_baselines(["KDE"], "x")
+
+
+def test_names_that_differ_in_case_alone_must_be_written_as_they_are():
+    both = search(Baseline(PGN, name="pgn"), Baseline(AE, name="PGN"))
+    (chosen,) = both.of_baselines(["pgn"], "x").baselines
+    assert chosen.detector is PGN
+    with pytest.raises(UserError, match="--baselines names Pgn, but the search has pgn, PGN"):
+        both.of_baselines(["Pgn"], "x")
+
+
+def test_a_name_with_a_comma_is_refused():
+    with pytest.raises(UserError, match="must have no comma, got 'a, b'"):
+        Baseline(PGN, name="a, b")

@@ -277,6 +277,22 @@ def test_the_budgets(search, data, name):
     check_selection(under_budget(search, data, name, "paper"))
 
 
+@pytest.mark.parametrize(
+    ("search", "data", "name"),
+    [case for case in searches() if len(case.values[0].baselines) > 1 and not before(case)],
+)
+def test_each_baseline_of_a_search_can_be_run_alone(search, data, name):
+    for baseline in search.baselines:
+        some = search.of_baselines([baseline.title], "alone")
+        for budget in BUDGETS:
+            study = under_budget(some, data, name, budget)
+            check_selection(study)
+            assert study.trials >= 1
+            if study.planned is not None:
+                configurations = study.planned[: study.trials]
+                assert {c.baseline for c in configurations} == {baseline.title}
+
+
 def test_only_budgets_of_the_published_protocol_have_the_released_batches_and_updates():
     """They are `paper`, and `standard` of the tables, which differs from it in the seeds alone."""
     for name in ("table1_mnist", "table2_cifar", "ablate_pgn_fmnist", "aae_mnist", "rd_mnist"):

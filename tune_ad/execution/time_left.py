@@ -68,7 +68,7 @@ class TimeLeft:
     after_size: float = 1.0
     prior: Seconds | None = None
     ended: list[tuple[Seconds, float]] = field(default_factory=list)
-    scored: list[float] = field(default_factory=list)
+    scored: list[tuple[Seconds, Seconds]] = field(default_factory=list)
     running: dict[int, Running] = field(default_factory=dict)
 
     def add(self, seconds: Seconds, share: float) -> None:
@@ -100,7 +100,7 @@ class TimeLeft:
             training = trial.length(trial.at, trial.share)
             if trial.share == share == 1.0 and training is not None:
                 scoring = now - trial.at
-                self.scored.append(scoring / training)
+                self.scored.append((scoring, training))
                 self.add(training + scoring, share)
                 return
             length = trial.length(now, share)
@@ -130,8 +130,9 @@ class TimeLeft:
 
     @property
     def _scoring(self) -> float:
-        """The mean time of scoring, as a share of the time of training."""
-        return sum(self.scored) / len(self.scored) if self.scored else 0.0
+        """The time of scoring as a share of the time of training, of all trials together."""
+        scoring, training = map(sum, zip(*self.scored, strict=True)) if self.scored else (0.0, 1.0)
+        return scoring / training
 
     def _whole(self) -> Seconds | None:
         """The mean seconds of a trial that trains all of its epochs."""
@@ -143,6 +144,11 @@ class TimeLeft:
         further = [end for _, end in self.ended if end > share]
         return sum(further) / len(further) if further else 1.0
 
+    def _completes(self, share: float) -> float:
+        """The probability that a trial which has come so far trains all of its epochs."""
+        further = [end for _, end in self.ended if end > share]
+        return further.count(1.0) / len(further) if further else 1.0
+
     def _usual(self) -> Seconds:
         """The expected seconds of a trial of which nothing is known."""
         return (self._whole() or 0.0) * self._reach(0.0)
@@ -153,9 +159,9 @@ class TimeLeft:
         if training is None:
             training = (self._whole() or 0.0) / (1 + self._scoring)
         since = self.clock() - trial.at if trial.share else 0.0
-        end = self._reach(trial.share)
-        scoring = training * self._scoring * (end == 1.0)
-        return max(0.0, training * (end - trial.share) + scoring - since)
+        rest = training * (self._reach(trial.share) - trial.share)
+        scoring = training * self._scoring * self._completes(trial.share)
+        return max(0.0, rest + scoring - since)
 
     def _following(self) -> Seconds:
         """The expected seconds of what follows the last trial."""

@@ -48,6 +48,11 @@ class Baseline:
         if not isinstance(self.detector, type) or not issubclass(self.detector, Detector):
             raise UserError(f"detector must be a subclass of Detector, got {self.detector!r}")
         check_instance("the name of a baseline", self.name, str)
+        if "," in self.name:
+            raise UserError(
+                f"the name of a baseline must have no comma, got {self.name!r}; --baselines reads "
+                "names with a comma between them"
+            )
         for name in ("space", "score_space", "settings"):
             check_mapping(f"{name} of {self.title}", getattr(self, name))
         rules = self.detector.Config.rules()

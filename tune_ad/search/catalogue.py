@@ -289,6 +289,7 @@ def baselines_suffix(names: Sequence[str]) -> str:
     """The part of a study's name that stands for some baselines, whatever their order and case.
 
     >>> baselines_suffix(["PGN", "beta-VAE"]), baselines_suffix(["Beta-vae", "pgn"])
-    ('beta-vae_pgn', 'beta-vae_pgn')
+    ('only_beta-vae_pgn', 'only_beta-vae_pgn')
     """
-    return "_".join(sorted({re.sub("[^a-z0-9]+", "-", name.lower()) for name in names}))
+    words = {re.sub(r"\W+", "-", name.lower()).strip("-") for name in names}
+    return "_".join(["only", *sorted(words)])

@@ -1,5 +1,6 @@
 """The declaration of a search: its baselines, data sets, budgets, plan and selection rule."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -324,24 +325,49 @@ class Search:
     def of_baselines(self, names: Sequence[str], suffix: str) -> Self:
         """The search with some of its baselines, in its order, and a name of its own.
 
+        Trials that sample the spaces of all baselines are divided among them, so that each has as
+        many as with the others; a list of configurations keeps those that fit.
+
         Args:
-            names: their names, in upper or lower case.
+            names: their names; in upper or lower case, where that leaves no doubt.
             suffix: end of the name.
 
         Raises:
-            UserError: if it has no such baseline.
+            UserError: if it has no such baseline, or its plan nothing for them.
         """
-        titles = {baseline.title.lower(): baseline for baseline in self.baselines}
-        wanted = [name.lower() for name in names]
-        if unknown := [name for name in names if name.lower() not in titles]:
-            known = [baseline.title for baseline in self.baselines]
-            hint = did_you_mean(unknown[0], known)
-            raise UserError(
-                f"--baselines names {unknown[0]}, but the search has {', '.join(known)}"
-                + (f"; {hint}" if hint else "")
-            )
-        chosen = tuple(baseline for title, baseline in titles.items() if title in wanted)
-        return self.with_baselines(chosen, suffix)
+        titles = [baseline.title for baseline in self.baselines]
+        wanted = {_title(name, titles) for name in names}
+        chosen = tuple(baseline for baseline in self.baselines if baseline.title in wanted)
+        plan = self.plan.of([baseline.space for baseline in chosen])
+        some = replace(self.with_baselines(chosen, suffix), plan=plan)
+        if plan.traits.is_designed or plan.traits.changes_single_parameters:
+            return some  # the number of trials follows from the baselines
+        share = len(chosen) / len(self.baselines)
+        on = {
+            data: {
+                name: replace(budget, trials=math.ceil(budget.trials * share))
+                for name, budget in some.budgets_for(data).items()
+            }
+            for data in self.data
+        }
+        return replace(some, budgets_on=on)
+
+
+def _title(name: str, titles: Sequence[str]) -> str:
+    """The name of a baseline as it is declared.
+
+    Raises:
+        UserError: if there is none of that name, or several that differ in case alone.
+    """
+    found = [title for title in titles if title == name]
+    found = found or [title for title in titles if title.lower() == name.lower()]
+    if len(found) == 1:
+        return found[0]
+    hint = did_you_mean(name, titles)
+    raise UserError(
+        f"--baselines names {name}, but the search has {', '.join(titles)}"
+        + (f"; {hint}" if hint else "")
+    )
 
 
 def _of(names: set[str], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ advance; `Optuna` proposes each from earlier results, in `tune_ad.search.schedul
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -77,6 +77,17 @@ class Plan(ABC):
         Raises:
             UserError: if the plan does not fit the space.
         """
+
+    def of(self, spaces: Sequence[Collection[str]]) -> "Plan":
+        """The plan for some of the baselines for which it was declared.
+
+        Args:
+            spaces: the names of the searched parameters of each of them.
+
+        Raises:
+            UserError: if nothing of the plan is for them.
+        """
+        return self
 
     def startup(self, trials: int) -> int:
         """The number of random configurations before the plan adapts, in a study of `trials`.
@@ -297,6 +308,20 @@ class Listed(Plan):
 
     traits = PlanTraits("a list of configurations", is_designed=True, quotes="configurations")
     configurations: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [{}])
+
+    def of(self, spaces: Sequence[Collection[str]]) -> "Listed":
+        """The listed configurations that fit at least one of the baselines.
+
+        Raises:
+            UserError: if there is none.
+        """
+        kept = [c for c in self.configurations if any(c.keys() <= {*names} for names in spaces)]
+        if self.configurations and not kept:
+            raise UserError(
+                "none of the listed configurations has only parameters that these baselines "
+                "search; name others by --baselines"
+            )
+        return replace(self, configurations=kept)
 
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int

@@ -104,8 +104,9 @@ class Trial:
     def advance(self, seconds: float = 0.0) -> Progress | Report:
         """Train for about `seconds`: the report if the interval ends by then, else the progress.
 
-        At least one epoch of one stack is trained, or the interval is scored. Between two
-        reports the trial cannot be stored.
+        At least one epoch of one stack is trained, or the interval is scored. The end of training
+        is always told, since the last scores may take long. Between two reports the trial cannot
+        be stored.
         """
         until = time.monotonic() + seconds
         self.advancing = self.advancing or self._interval()
@@ -114,7 +115,7 @@ class Trial:
             if isinstance(message, Report):
                 self.advancing = None
                 return message
-            if time.monotonic() >= until:
+            if time.monotonic() >= until or message.epochs >= self.replica_set.epochs:
                 return message
 
     def _interval(self) -> Iterator[Progress | Report]:

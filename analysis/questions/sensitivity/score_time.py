@@ -74,7 +74,7 @@ class ScoreTimeCurve(NamedTuple):
         points: the points by value, infinity last; words in their order.
         seeds: the number of seeds.
         failed: the number of seeds that are left out because a model lacks some AUROC.
-        coverage: what all intervals cover.
+        coverage: what all intervals cover, those of differences included.
     """
 
     label: str
@@ -220,10 +220,13 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
     }
     errors = {label: image_error([(r, 1.0)], tasks, seeds) for label, r in ranks.items()}
 
+    of_differences: list[Coverage] = []
+
     def difference(label: str) -> Estimate:
         if label == reported or reported not in whole:
             return estimate([])
         error = image_error([(ranks[label], 1.0), (ranks[reported], -1.0)], tasks, seeds)
+        of_differences.append(error.coverage)
         paired = estimate(list(whole[label] - whole[reported]), (-1.0, 1.0))
         return paired.with_error(error.value, (-1.0, 1.0))
 
@@ -242,7 +245,7 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         points=sorted(points, key=_order) if len(whole) else [],
         seeds=table["seed"].nunique(),
         failed=table["seed"].nunique() - len(whole),
-        coverage=Coverage.of_all(error.coverage for error in errors.values()),
+        coverage=Coverage.of_all([*(e.coverage for e in errors.values()), *of_differences]),
     )
 
 

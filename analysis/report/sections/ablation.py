@@ -61,8 +61,8 @@ def section(findings: Findings) -> Section | None:
         measured = [e for e in effects if e.baseline == name and e.difference.n]
         if measured:
             blocks.append(_figure(name, measured))
-    if any(effect.parts for effect in effects):
-        blocks.append(_table_of_parts(effects))
+    if parts := _parts(effects):
+        blocks.append(_table_of_parts(effects, parts))
     return Section(title, blocks)
 
 
@@ -142,40 +142,39 @@ def _row(effect: Effect) -> dict[str, object]:
     }
 
 
-def _table_of_parts(effects: list[Effect]) -> Table:
+def _parts(effects: list[Effect]) -> list[str]:
+    """The parts of the score whose AUROC some change has changed; image statistics have none."""
+    names = dict.fromkeys(part for effect in effects for part in effect.parts)
+    return [n for n in names if any(n in e.parts and e.parts[n].difference.mean for e in effects)]
+
+
+def _table_of_parts(effects: list[Effect], parts: list[str]) -> Table:
     """The differences by the score and by each of its parts alone."""
-    parts = list(dict.fromkeys(part for effect in effects for part in effect.parts))
     measured = [effect for effect in effects if effect.difference.n]
-    rows = [
-        {
-            "baseline": effect.baseline,
-            "change": _change(effect),
-            "score": effect.difference.interval_cell(PERCENTAGE_POINTS),
-            **{
-                part: effect.parts.get(part, NO_ESTIMATE).interval_cell(PERCENTAGE_POINTS)
-                for part in parts
-            },
+    rows, data = [], []
+    for effect in measured:
+        by_part = {"score": effect.difference}
+        by_part |= {
+            part: effect.parts[part].difference if part in effect.parts else NO_ESTIMATE
+            for part in parts
         }
+        of_one: dict[str, object] = {"baseline": effect.baseline}
+        cells = {part: e.interval_cell(PERCENTAGE_POINTS) for part, e in by_part.items()}
+        rows.append({**of_one, "change": _change(effect), **cells})
+        change = {name: short(getattr(effect, name)) for name in ("value", "reference")}
+        of_one |= {"parameter": effect.parameter, **change}
+        numbers = {c: n for part, e in by_part.items() for c, n in e.columns(part).items()}
+        data.append({**of_one, **numbers, "seeds": effect.difference.n})
+    covered = covered_by_all(
+        (name, paired.coverage)
         for effect in measured
-    ]
-    data = [
-        {
-            "baseline": effect.baseline,
-            "parameter": effect.parameter,
-            "value": short(effect.value),
-            **effect.difference.columns("score"),
-            **{
-                column: number
-                for part in parts
-                for column, number in effect.parts.get(part, NO_ESTIMATE).columns(part).items()
-            },
-        }
-        for effect in measured
-    ]
+        for name, paired in [("score", effect.test), *effect.parts.items()]
+        if name in ("score", *parts) and paired.difference.n > 1
+    )
     caption = (
         "Where the effects come from: the same models and differences in points, paired by seed "
         "[95 % interval], if images are scored by one part of the score alone. Nothing in this "
-        "table is tested or corrected for the number of rows."
+        f"table is tested or corrected for the number of rows. {covers(covered)}"
     )
     return Table("effects_by_part", pd.DataFrame(rows), caption, pd.DataFrame(data))
 

@@ -1,5 +1,8 @@
 """Records of a study are copied to those of the page: all that its report uses."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -28,10 +31,10 @@ def part(variants=None):
 def made(tmp_path):
     """A function: the folder of a study of two trials, of so many that are planned."""
 
-    def make(planned, name="planted"):
+    def make(planned, plan="Sobol"):
         trials = [record(k, params, [0.9]) for k, params in enumerate((DEFAULT, WIDE))]
         budget = {"trials": planned, "evaluation_seeds": 0, "seeds": 1}
-        folder = write_study(tmp_path, trials, name=name, budget=budget)
+        folder = write_study(tmp_path, trials, budget=budget, plan={"name": plan})
         for trial in trials:
             folder.details(trial.identity).parent.mkdir(exist_ok=True)
             folder.details(trial.identity).write_text("{}", encoding="utf-8")
@@ -80,6 +83,45 @@ def test_of_a_large_study_only_quoted_trials_keep_the_ranks_of_score_variants(ma
         assert list(before.variants) == [KL]
         assert bool(after.variants) == (identity == "id0")
         np.testing.assert_array_equal(after.normal, before.normal)
+
+
+def test_an_ablation_keeps_them_since_its_effects_by_part_use_them(made, tmp_path):
+    study = made(MOST_WITH_VARIANTS + 1, plan="OneAtATime")
+    place = add(study.path, tmp_path / "results")
+    before = files(study.path)
+    assert all(before[name] == content for name, content in files(place).items())
+
+
+def test_a_study_is_named_by_its_folder_from_wherever_it_is_given(made, tmp_path, monkeypatch):
+    study, other = made(2), tmp_path / "results" / "records" / "other"
+    other.mkdir(parents=True)
+    monkeypatch.chdir(study.path)
+    assert add(Path(), tmp_path / "results").name == "planted"
+    (tmp_path / "link").symlink_to(study.path)
+    assert add(tmp_path / "link", tmp_path / "results").name == "planted"
+    names = sorted(f.name for f in (tmp_path / "results" / "records").iterdir())
+    assert names == ["other", "planted"], "and other records stay"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"created": "later"}, "has the records of another study, begun now, not of that begun"),
+        ({}, "has 1 trials, but .*planted has 2 of them"),
+    ],
+)
+def test_other_records_and_more_of_the_same_are_not_replaced(made, tmp_path, change, message):
+    study = made(2)
+    place = add(study.path, tmp_path / "results")
+    before = files(place)
+    stored = json.loads(study.study.read_text(encoding="utf-8"))
+    study.study.write_text(json.dumps({**stored, **change}), encoding="utf-8")
+    if not change:
+        lines = study.trials.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        study.trials.path.write_text(lines[0], encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        add(study.path, tmp_path / "results")
+    assert files(place) == before
 
 
 def test_nothing_is_copied_of_what_is_damaged_or_no_study(made, tmp_path):

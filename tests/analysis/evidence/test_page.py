@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from analysis.document.blocks import Section, Table
-from analysis.evidence.costs import _rest
+from analysis.evidence.costs import Known, _rest
 from analysis.evidence.entries import entries
 from analysis.evidence.page import BEGIN, END, NOT_SELECTED, _hardware, leading, page, write
 from analysis.evidence.papers import contradictions
@@ -212,11 +212,10 @@ def test_what_is_left_of_a_study_costs_what_its_trials_have_cost(folder):
     assert text.count("1. **Does width help?** So far, after 2 of 5 trials: Of 1 single") == 1
 
 
-def test_a_baseline_of_which_no_trial_has_ended_has_the_estimated_time_or_none(folder):
+def test_a_baseline_of_which_no_trial_has_ended_has_the_estimated_time(folder):
     change_study(folder, "second", {"PGN": 3, "AE": 2}, budget=OF_FIVE)
-    text = page(folder, entries(folder))
-    assert "3 trials of 5 are left: 1 of PGN, about 1.0 s (" in text
-    assert "and 2 of AE, of which none has ended." in text
+    with pytest.raises(UserError, match="no estimate of '--search second .*: run make costs"):
+        page(folder, entries(folder))
     study = StudyRecords.read(folder / "records" / "second")
     price = {**COSTS["--search depth_mnist"], "trials": {"PGN": "about 9 s", "AE": "about 7 min"}}
     stored = json.dumps({**COSTS, shlex.join(settings(study)): price})
@@ -244,7 +243,9 @@ def test_a_winner_that_is_still_to_be_trained_again_is_said(folder):
     study = replace(study, trials=trials)
     assert study.fresh_left == 3
     assert study.so_far == "So far, before 3 fresh seeds of the winner: "
-    assert list(_rest(study, {})) == ["second: 3 fresh seeds of the winner are left."]
+    assert list(_rest(study, Known({}, folder))) == [
+        "second: 3 fresh seeds of the winner are left."
+    ]
     evaluated = [replace(trials[0], number=0) for _ in range(3)]
     assert replace(study, evaluation=evaluated).fresh_left == 0
 
@@ -346,6 +347,9 @@ def test_a_finding_about_baselines_that_have_ended_is_not_one_so_far(folder):
     change_study(folder, "second", {"PGN": 3, "AE": 2}, budget=OF_FIVE)
     asked(folder, question, f'{question}about = ["PGN"]\n{FINDING}')
     assert entries(folder)[0].finding.startswith("So far, ")
+    asked(folder, question, f'{question}about = ["PGN"]\n')
+    with pytest.raises(UserError, match="says what a finding is `about`, but has none"):
+        entries(folder)
     asked(folder, question, f'{question}about = ["pgn"]\n{FINDING}')
     with pytest.raises(UserError, match="is about 'pgn', but its baselines are PGN"):
         entries(folder)

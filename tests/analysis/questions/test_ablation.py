@@ -234,8 +234,9 @@ def test_an_effect_is_shown_by_each_part_of_the_score(ablation):
         record(2, changed(bias=False), (0.75, 0.65, 0.55)),
     )
     (up, down) = effects(ours)
-    assert {name: part.mean for name, part in up.parts.items()} == {"kl": pytest.approx(-0.05)}
-    assert up.parts["kl"].n == 3
+    assert list(up.parts) == ["kl"]
+    of_kl = up.parts["kl"].difference
+    assert (of_kl.mean, of_kl.n) == (pytest.approx(-0.05), 3)
     assert down.parts == {}, "it was not scored by the part"
     blocks = section(Findings(ours)).blocks
     (table,) = [b for b in blocks if isinstance(b, Table) and b.name == "effects_by_part"]
@@ -243,6 +244,21 @@ def test_an_effect_is_shown_by_each_part_of_the_score(ablation):
     assert [cell.text for cell in table.shown["kl"]] == ["-5.0 [-5.0, -5.0]", ""]
     assert [cell.text for cell in table.shown["score"]][0] == "+10.0 [+10.0, +10.0]"
     assert table.stored["kl"][0] == pytest.approx(-0.05)
+    assert (table.stored["reference"][0], table.stored["seeds"][0]) == ("1", 3)
+    assert "Intervals cover the variance over seeds" in table.caption
+
+
+def test_the_score_itself_and_what_no_change_changes_are_no_parts(ablation):
+    def scored(number, params, aurocs):
+        values = {"whole": [v for v in aurocs for _ in range(2)], "png_bits": [0.4] * 6}
+        given = {name: {"test_auroc": of_name} for name, of_name in values.items()}
+        return record(number, params, aurocs, variants=given, main_score="whole")
+
+    ours = ablation(scored(0, DEFAULT, SEEDS), scored(1, changed(width=2.0), (0.9, 0.8, 0.7)))
+    (effect,) = effects(ours)
+    assert set(effect.parts) == {"png_bits"}
+    blocks = section(Findings(ours)).blocks
+    assert "effects_by_part" not in [b.name for b in blocks if isinstance(b, Table)]
 
 
 def test_a_score_without_parts_has_no_table_of_them(ablation):

@@ -295,15 +295,15 @@ def _budgets(session: Session) -> list[str]:
     return [
         f"{title}, with the time on this machine at its current load, {_parallel(session)}:",
         *lines,
-        *_by_baseline(costs[study.budget_name].trial_seconds),
+        *_by_baseline(study.budget_name, costs[study.budget_name].trial_seconds),
         f"budget {study.budget_name}: {_each_model(session)}; {again}",
     ]
 
 
-def _by_baseline(trial_seconds: Mapping[str, float]) -> list[str]:
+def _by_baseline(budget: str, trial_seconds: Mapping[str, float]) -> list[str]:
     """A line on the time of a trial of each baseline, if there are several."""
     times = [f"{name} {duration(seconds)}" for name, seconds in trial_seconds.items()]
-    return [f"of these, one trial takes: {', '.join(times)}"] * (len(times) > 1)
+    return [f"budget {budget}, one trial: {', '.join(times)}"] * (len(times) > 1)
 
 
 def _megabytes(size: int) -> str:

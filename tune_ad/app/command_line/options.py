@@ -140,7 +140,7 @@ class Options:
     baselines: tuple[str, ...] = option(
         Names(),
         "run only these of the search's baselines, by name, as in PGN,DeepSVDD for table1_mnist "
-        "(--dry-run shows them). The study is named SEARCH_A_B",
+        "(--dry-run shows them). The study is named SEARCH_only_A_B",
         SEARCH,
         metavar="A,B",
         read=different_names,

@@ -203,7 +203,7 @@ def cost(
     study: Study,
     sizes: Sizes,
     speeds: Mapping[str, Speed],
-    ratio: float,
+    ratios: Mapping[str, float],
     concurrent: int,
     left: Left | None = None,
 ) -> Cost:
@@ -216,33 +216,36 @@ def cost(
         study: the search under its budget.
         sizes: numbers of images of a model, and of tasks.
         speeds: speed of the default configuration of each baseline.
-        ratio: mean seconds of sampled configurations divided by those of the defaults.
+        ratios: mean seconds of the sampled configurations of each baseline divided by those of its
+            default.
         concurrent: number of parallel trials.
         left: what of the study is still to be trained; None = all of it.
     """
     total = left.size if left else size(study, sizes.tasks)
     numbers = left.trials if left else trials_by_baseline(study, total.trials)
     models = _models(study, sizes, speeds)
-    model = sum(models.values()) / len(models)
-    each = total.tasks * total.seeds * ratio
-    trial_seconds = {name: each * seconds for name, seconds in models.items()}
+    searched_model = {name: ratios[name] * seconds for name, seconds in models.items()}
+    each = total.tasks * total.seeds
+    trial_seconds = {name: each * seconds for name, seconds in searched_model.items()}
     searched = sum(number * trial_seconds[name] for name, number in numbers.items())
     searched /= max(1, min(concurrent, total.trials))
     parallel = max(1, min(concurrent, total.fresh_seeds * total.winners))
     longest = max(study.epochs_tried()) / max(1, *study.epochs().values())
-    retrained = total.retrained * max(1.0, ratio, longest) * model / parallel
+    winner = sum(max(ratios[n], longest, 1.0) * seconds for n, seconds in models.items())
+    retrained = total.retrained * winner / len(models) / parallel
     kept = kept_bytes(study, total)
     size_on_disk = total.models * BYTES_PER_MODEL + _bytes_of_variants(study, total) + kept
     return Cost(searched + retrained, total, size_on_disk, kept, trial_seconds=trial_seconds)
 
 
 def trials_by_baseline(study: Study, trials: int, ended: Sequence[str] = ()) -> dict[str, float]:
-    """The number of trials of each baseline, as listed in advance or else in equal shares.
+    """The number of trials of each baseline that are to be trained.
 
     Args:
         study: the search under its budget.
-        trials: number of trials that are to be trained.
-        ended: the baseline of each trial that was trained.
+        trials: their number, of which each baseline has an equal share if the plan adapts.
+        ended: the baseline of each trial that was trained, which are left out of a plan that lists
+            its trials in advance.
     """
     if study.planned is None:
         return dict.fromkeys(study.baselines, trials / len(study.baselines))

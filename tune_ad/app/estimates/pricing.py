@@ -79,12 +79,12 @@ class Pricing:
             study = self._under(name, budget)
             if name != chosen.budget_name and options.ablate:
                 study = with_enough_seeds(study, self.images(budget).tasks)
-            ratio = relative_seconds(study, speeds, chosen)
+            ratios = relative_seconds(study, speeds, chosen)
             left = None
             if name == chosen.budget_name:
                 rest = self.left()
                 left = Left(rest, trials_by_baseline(study, rest.trials, self._ended()))
-            training = cost(study, self.images(budget), speeds, ratio, parallel, left)
+            training = cost(study, self.images(budget), speeds, ratios, parallel, left)
             extra = overhead(study, study.trials, options.backend)
             costs[name] = replace(training, overhead=extra)
         return costs

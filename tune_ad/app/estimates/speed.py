@@ -257,11 +257,10 @@ def _sampled(study: Study) -> list[tuple[str, Config]]:
 
 def relative_seconds(
     study: Study, speeds: Mapping[str, Speed], measured: Study | None = None
-) -> float:
-    """Mean seconds of sampled configurations divided by those of the defaults.
+) -> dict[str, float]:
+    """Mean seconds of the sampled configurations of each baseline divided by those of its default.
 
-    The ratio of a configuration counts by the seconds that the default of its baseline trains, so
-    that baselines that are only fitted hardly matter beside others.
+    1 for a baseline that is only fitted, or of which no configuration was sampled.
 
     Args:
         study: study whose configurations are sampled.
@@ -272,12 +271,10 @@ def relative_seconds(
     timed = study
     if measured is not None:
         timed = replace(measured, budget=measured.budget.with_epochs(study.budget.epochs))
-    ratios = sampled_ratios(study, timed, speeds)
-    weights = [sum(speeds[name].train.values()) for name, _ in ratios]
-    if not any(weights):
-        return 1.0
-    products = [ratio * weight for (_, ratio), weight in zip(ratios, weights, strict=True)]
-    return sum(products) / sum(weights)
+    by_baseline: dict[str, list[float]] = {name: [] for name in study.baselines}
+    for name, ratio in sampled_ratios(study, timed, speeds):
+        by_baseline[name].append(ratio)
+    return {name: sum(r) / len(r) if r else 1.0 for name, r in by_baseline.items()}
 
 
 def sampled_ratios(
