@@ -13,9 +13,6 @@ from tune_ad.errors import UserError
 from tune_ad.storage import score_ranks
 from tune_ad.storage.folder import StudyFolder
 
-MOST_WITH_VARIANTS = 40
-"""The largest number of trials whose ranks by other scores are all copied. They are most of a
-study's size; of a study that samples its space, only those of quoted results are used."""
 Run = tuple[str, int | None]
 """The identity of a trial, and the seed if it is the winner on a fresh seed."""
 
@@ -23,9 +20,9 @@ Run = tuple[str, int | None]
 def add(study: Path, folder: Path) -> Path:
     """Copy the records of a study, whole or as far as it has been run, in place of earlier ones.
 
-    Left out are event files, kept models, examples of images and reports; and if more than 40
-    trials sample a space, the ranks by score variants (see `tune_ad.storage.score_ranks`) of those
-    that are not quoted.
+    Left out are event files, kept models, examples of images and reports; and the ranks by score
+    variants (see `tune_ad.storage.score_ranks`), which are most of the size, of trials that no
+    report uses them of: those that are neither quoted nor compared with one changed parameter.
 
     Args:
         study: the folder of the study.
@@ -81,7 +78,7 @@ def _copy(source: StudyFolder, copy: StudyFolder) -> None:
         runs += [(record.identity, replica.seed) for replica in record.replicas]
     _copy_files(_details(source, copy, runs))
     records = StudyRecords.read(copy.path)
-    if records.trials_planned > MOST_WITH_VARIANTS and not records.plan.changes_single_parameters:
+    if not records.plan.changes_single_parameters:
         quoted = {r.identity for result in results(records) for r in result.tested}
         for run in runs:
             if run[0] not in quoted:
