@@ -40,16 +40,18 @@ def run(loop, finished):
 
 
 def of_a_trial(progress):
-    """The events of a trial of three epochs that reports after each; its models are a stack."""
-    between = [("progressed", 1.0)] * progress
+    """The events of a trial of three epochs that reports after each; its models are a stack.
+
+    The end of training is told in any case.
+    """
     return [
         ("started",),
         *(
             event
-            for epoch in range(3)
+            for epoch in (1, 2, 3)
             for event in (
-                *((name, epoch + share) for name, share in between),
-                ("reported", epoch + 1),
+                *[("progressed", float(epoch))] * (progress or epoch == 3),
+                ("reported", epoch),
             )
         ),
         ("ended", "complete"),

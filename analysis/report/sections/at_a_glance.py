@@ -6,7 +6,6 @@ from functools import partial
 from analysis.document.blocks import Block, Figure, Section, Text
 from analysis.image_sampling import covered_by_all, covers
 from analysis.questions.ablation import draw_effects, foremost
-from analysis.questions.claims.published import COMPARISON
 from analysis.questions.claims.verdict_blocks import conclusions
 from analysis.questions.glance import Glance, draw_glance
 from analysis.report.findings import Findings
@@ -73,7 +72,7 @@ def _caption(findings: Findings, glance: Glance) -> str:
         parts.append(
             "Triangle: the best published number for the same classes, by whatever method and "
             f"protocol: {published.method} ({published.title}; {seeds}; {published.read}). "
-            f'Whether it may be compared is said in the section "{COMPARISON}".'
+            'Whether it may be compared is said under "Comparison with published numbers".'
         )
     if glance.left_out:
         parts.append(f"{count(glance.left_out, 'result')} with smaller means are not shown.")

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
 from analysis.document.format import mean_text
-from analysis.questions.claims.published import COMPARISON, MEAN, PublishedTable, tables
+from analysis.questions.claims.published import MEAN, PublishedTable, tables
 from analysis.questions.claims.published.cells import (
     NOT_COMPARABLE,
     CellComparison,
@@ -43,7 +43,9 @@ def section(findings: Findings) -> Section | None:
         shown += [*_departures(table, cells), *_classes(table, cells)]
         shown.append(_table(table, cells, study.name))
     tested = any(cell.test for _, cells in compared for cell in cells)
-    return Section(COMPARISON, [_about(results[0].source, tested), *shown])
+    return Section(
+        "Comparison with published numbers", [_about(results[0].source, tested), *shown]
+    )
 
 
 def _about(source: str, tested: bool) -> Text:

@@ -28,8 +28,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-COMPARISON = "Comparison with published numbers"
-"""The title of the section of the report."""
 MEAN = "mean"
 """The class of a row that is the average over the classes of its data set."""
 UNITS = {"per cent": 0.01, "fraction": 1.0}
