@@ -219,15 +219,19 @@ class StudyRecords:
         return so_far([self])
 
     @property
+    def trials_left(self) -> int:
+        """The number of planned trials that have no record."""
+        return self.trials_planned - len(self.trials)
+
+    @property
     def left_by_baseline(self) -> dict[str, int]:
         """The number of trials that have no record, of each baseline that has such trials.
 
         One entry without a name if it is not known which trials are planned.
         """
-        left = self.trials_planned - len(self.trials)
         planned: Mapping[str, int] = self.stored.get("planned") or {}
         if sum(planned.values()) != self.trials_planned:
-            return {"": left} if left else {}
+            return {"": self.trials_left} if self.trials_left else {}
         ended = Counter(record.baseline for record in self.trials)
         return dict(Counter(planned) - ended)
 

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from analysis.document.format import duration
-from analysis.evidence.costs import COSTS, Price, trials_left
+from analysis.evidence.costs import COSTS, Price
 from analysis.evidence.entries import RECORDS
 from analysis.evidence.questions import read
 from analysis.report.next_steps import settings
@@ -48,7 +48,7 @@ def commands(folder: Path) -> list[str]:
     page = read(folder)
     names = {name for asked in page.asked for name in asked.folders}
     studies = [StudyRecords.read(folder / RECORDS / name) for name in sorted(names)]
-    begun = [shlex.join(settings(study)) for study in studies if trials_left(study)]
+    begun = [shlex.join(settings(study)) for study in studies if study.trials_left]
     return [*(left.options for left in page.left), *begun]
 
 

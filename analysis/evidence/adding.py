@@ -1,8 +1,7 @@
 """Copies the records of a study among those of the page."""
 
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 from tune_ad.storage import score_ranks
 from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.jsonl import replaced
 
 Run = tuple[str, int | None]
 """The identity of a trial, and the seed if it is the winner on a fresh seed."""
@@ -39,13 +39,8 @@ def add(study: Path, folder: Path) -> Path:
     source = StudyFolder(study.resolve())
     place = folder / RECORDS / source.path.name
     _check_earlier(source, place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=place.parent) as unfinished:
-        copy = StudyFolder(Path(unfinished) / place.name)
-        _copy(source, copy)
-        if place.exists():
-            shutil.rmtree(place)
-        copy.path.rename(place)
+    with replaced(place) as unfinished:
+        _copy(source, StudyFolder(unfinished))
     return place
 
 
@@ -85,7 +80,7 @@ def _copy(source: StudyFolder, copy: StudyFolder) -> None:
                 _leave_out_variants(copy, run)
 
 
-def _copy_files(pairs: Iterator[tuple[Path, Path]] | list[tuple[Path, Path]]) -> None:
+def _copy_files(pairs: Iterable[tuple[Path, Path]]) -> None:
     for old, now in pairs:
         if old.exists():
             now.parent.mkdir(parents=True, exist_ok=True)

@@ -132,20 +132,14 @@ def _check(one: Left, studies: Mapping[str, StudyRecords], folder: Path) -> None
         )
 
 
-def trials_left(study: StudyRecords) -> int:
-    """The number of trials of a study that have no record."""
-    return study.trials_planned - len(study.trials)
-
-
 def _rest(study: StudyRecords, known: Known) -> Iterator[str]:
     """What is left of a study: measured by its trials that have ended, or else estimated."""
-    left = trials_left(study)
-    if left:
+    if study.trials_left:
         parts = [
             _of_baseline(study, name, number, known)
             for name, number in study.left_by_baseline.items()
         ]
-        of_all = f"{count(left, 'trial')} of {study.trials_planned} are left"
+        of_all = f"{count(study.trials_left, 'trial')} of {study.trials_planned} are left"
         yield f"{study.name}: {of_all}: {in_words(parts)}."
     elif study.fresh_left:
         yield f"{study.name}: {count(study.fresh_left, 'fresh seed')} of the winner are left."

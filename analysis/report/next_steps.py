@@ -48,7 +48,7 @@ def next_steps(findings: Findings) -> list[Step]:
 
 def repeating(study: StudyRecords) -> str:
     """The command that repeats a study in another folder."""
-    return f"{PROGRAM} {shlex.join([*settings(study), '--results', 'another_folder'])}"
+    return _command(study, [*_budget(study), "--results", "another_folder"])
 
 
 def settings(study: StudyRecords) -> list[str]:

@@ -14,7 +14,7 @@ from tune_ad.models.ensemble import references
 from tune_ad.models.estimator import AnomalyDetector
 from tune_ad.models.folder import ModelFolder
 from tune_ad.models.scoring import Judge
-from tune_ad.models.writing import replaced
+from tune_ad.storage.jsonl import replaced
 from tune_ad.training.replicas.kept import KeptState
 
 

@@ -141,13 +141,17 @@ class TimeLeft:
 
     def _reach(self, share: float) -> float:
         """The share at which a trial ends that has come so far."""
-        further = [end for _, end in self.ended if end > share]
-        return sum(further) / len(further) if further else 1.0
+        further = self._further(share)
+        return sum(further) / len(further)
 
     def _completes(self, share: float) -> float:
         """The probability that a trial which has come so far trains all of its epochs."""
-        further = [end for _, end in self.ended if end > share]
-        return further.count(1.0) / len(further) if further else 1.0
+        further = self._further(share)
+        return further.count(1.0) / len(further)
+
+    def _further(self, share: float) -> list[float]:
+        """The shares at which trials have ended further on; the end of training if none has."""
+        return [end for _, end in self.ended if end > share] or [1.0]
 
     def _usual(self) -> Seconds:
         """The expected seconds of a trial of which nothing is known."""

@@ -23,11 +23,12 @@ from tune_ad.models.folder import (
     Preprocessing,
 )
 from tune_ad.models.member import Member
-from tune_ad.models.writing import describe, kept_reference, replaced
+from tune_ad.models.writing import describe, kept_reference
 from tune_ad.randomness import numpy_stream
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.storage.examples import TaskExamples
+from tune_ad.storage.jsonl import replaced
 from tune_ad.storage.kept_models import ESTIMATOR, WEIGHTS, digest_of
 from tune_ad.storage.records import TrialRecord
 from tune_ad.training.ranking import auroc, auroc_interval

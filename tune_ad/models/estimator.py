@@ -25,9 +25,10 @@ from tune_ad.models.conformal import Scores, Threshold, p_values
 from tune_ad.models.folder import ModelFolder
 from tune_ad.models.from_arrays.fitting import Fitted, Recipe, Wish, fit
 from tune_ad.models.from_arrays.levels import ROWS, Array, shape_of
-from tune_ad.models.writing import replaced, write_fitted
+from tune_ad.models.writing import write_fitted
 from tune_ad.randomness import derived_seed, numpy_stream
 from tune_ad.search.own_detector import find_detector
+from tune_ad.storage.jsonl import replaced
 from tune_ad.storage.kept_models import DESCRIPTION
 
 TASK = "images"

@@ -1,10 +1,7 @@
 """Writes the folder of a kept model: whole, or not at all."""
 
-import shutil
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ import torch
 import tune_ad
 from tune_ad.data.own.decoding import EXACT
 from tune_ad.detectors.base import Detector
-from tune_ad.errors import UserError
 from tune_ad.models.card import card
 from tune_ad.models.conformal import Scores, cross_check
 from tune_ad.models.folder import (
@@ -35,35 +31,6 @@ from tune_ad.storage.kept_models import CALIBRATION, DESCRIPTION, digest_of
 
 NORMAL = "normal"
 """The name of the normal class of a model that was trained on an array."""
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, which takes its place when the context ends without an error.
-
-    So no half-written folder is left, and an earlier one stays until the new one is in its place.
-
-    Raises:
-        UserError: if `path` is a file.
-    """
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file; give the path of a folder, which may not exist yet")
-    mark = uuid.uuid4().hex
-    unfinished, earlier = (path.with_name(f".{path.name}.{mark}.{k}") for k in ("new", "old"))
-    try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        if path.exists():
-            path.rename(earlier)
-        try:
-            unfinished.rename(path)
-        except OSError:
-            if earlier.exists():
-                earlier.rename(path)
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def kept_reference(folder: Path, detector: type[Detector[Any]]) -> str:

@@ -1,9 +1,10 @@
-"""Strict JSON, atomic writes of files, and append-only files of JSON lines."""
+"""Strict JSON, atomic writes of files and folders, and append-only files of JSON lines."""
 
 import errno
 import json
 import math
 import os
+import shutil
 import uuid
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -68,6 +69,35 @@ def replacing(path: Path, makes_folder: bool = True) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path`, which takes its place when the context ends without an error.
+
+    So no half-written folder is left, and an earlier one stays until the new one is in its place.
+
+    Raises:
+        UserError: if `path` is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file; give the path of a folder, which may not exist yet")
+    mark = uuid.uuid4().hex
+    unfinished, earlier = (path.with_name(f".{path.name}.{mark}.{k}") for k in ("new", "old"))
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        if path.exists():
+            path.rename(earlier)
+        try:
+            unfinished.rename(path)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(path)
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: str | bytes, makes_folder: bool = True) -> None:

@@ -219,16 +219,17 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         for label, variant in variants.items()
     }
     errors = {label: image_error([(r, 1.0)], tasks, seeds) for label, r in ranks.items()}
-
-    of_differences: list[Coverage] = []
+    of_differences = {
+        label: image_error([(r, 1.0), (ranks[reported], -1.0)], tasks, seeds)
+        for label, r in ranks.items()
+        if reported in whole and label != reported
+    }
 
     def difference(label: str) -> Estimate:
-        if label == reported or reported not in whole:
+        if label not in of_differences:
             return estimate([])
-        error = image_error([(ranks[label], 1.0), (ranks[reported], -1.0)], tasks, seeds)
-        of_differences.append(error.coverage)
         paired = estimate(list(whole[label] - whole[reported]), (-1.0, 1.0))
-        return paired.with_error(error.value, (-1.0, 1.0))
+        return paired.with_error(of_differences[label].value, (-1.0, 1.0))
 
     points = [
         _point(label, whole[label], cells[label], errors[label].value)._replace(
@@ -245,7 +246,9 @@ def _curve(result: Result, parameter: str) -> ScoreTimeCurve:
         points=sorted(points, key=_order) if len(whole) else [],
         seeds=table["seed"].nunique(),
         failed=table["seed"].nunique() - len(whole),
-        coverage=Coverage.of_all([*(e.coverage for e in errors.values()), *of_differences]),
+        coverage=Coverage.of_all(
+            error.coverage for error in [*errors.values(), *of_differences.values()]
+        ),
     )
 
 
