@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis.document.blocks import Document, Figure
-from analysis.evidence.findings import sentence
+from analysis.evidence.findings import words
 from analysis.evidence.questions import QUESTIONS, Asked, read
 from analysis.evidence.rules import rules_document
 from analysis.report.study_report import document
@@ -21,7 +21,8 @@ class Entry(NamedTuple):
 
     Attributes:
         asked: the question.
-        finding: the answer in a sentence or a few, which begins with how far the studies are.
+        finding: the answer in a sentence or two, which begins with how far the studies are.
+        details: what more there is to say; may be empty.
         studies: the records behind it.
         report: the report behind it.
         figure: the figure that is shown; None if there is none.
@@ -29,6 +30,7 @@ class Entry(NamedTuple):
 
     asked: Asked
     finding: str
+    details: str
     studies: tuple[StudyRecords, ...]
     report: Document
     figure: Figure | None
@@ -75,10 +77,11 @@ def _report(asked: Asked, studies: Sequence[StudyRecords]) -> Document:
 
 
 def _entry(asked: Asked, studies: tuple[StudyRecords, ...], report: Document) -> Entry:
-    finding = report.lead.partition("\n")[0]
+    finding, details = report.lead.partition("\n")[0], ""
     if asked.finding:
-        finding = _so_far(asked, studies) + sentence(asked, report)
-    return Entry(asked, finding, studies, report, _figure(asked, report))
+        finding, details = words(asked, report)
+        finding = _so_far(asked, studies) + finding
+    return Entry(asked, finding, details, studies, report, _figure(asked, report))
 
 
 def _so_far(asked: Asked, studies: Sequence[StudyRecords]) -> str:

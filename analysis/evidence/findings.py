@@ -1,4 +1,4 @@
-"""The sentence of a finding: a person's words with the numbers of a report in them."""
+"""The words of a finding: a person's words with the numbers of a report in them."""
 
 import math
 import string
@@ -12,14 +12,15 @@ from tune_ad.errors import UserError, did_you_mean
 NOTHING = ("", "none", "nan")
 
 
-def sentence(asked: Asked, report: Document) -> str:
-    """The finding of a question with its numbers.
+def words(asked: Asked, report: Document) -> tuple[str, str]:
+    """The finding of a question, and its details, with their numbers.
 
     Raises:
         UserError: if a number is not in the report, or is not what the words take for granted.
     """
+    texts = (asked.finding, asked.details)
     try:
-        parts = list(string.Formatter().parse(asked.finding))
+        parts = [part for text in texts for part in string.Formatter().parse(text)]
     except ValueError as error:
         raise UserError(f"the finding of {asked.question!r} cannot be read: {error}") from None
     named = {name for _, name, _, _ in parts if name is not None}
@@ -33,7 +34,8 @@ def sentence(asked: Asked, report: Document) -> str:
         name: _checked(asked, name, number, _cell(asked, number, tables))
         for name, number in asked.numbers.items()
     }
-    return asked.finding.format(**numbers)
+    finding, details = (text.format(**numbers) for text in texts)
+    return finding, details
 
 
 def tables_of(asked: Asked) -> list[str]:

@@ -45,7 +45,11 @@ def page(folder: Path, shown: Sequence[Entry]) -> str:
         folder: the folder of records and questions.
         shown: the questions, answered.
     """
-    parts = ["# Results", " ".join([ABOUT, *_selected(shown)]), _numbered(shown, "")]
+    findings = "\n".join(
+        f"{k}. {_answer(entry, f'{entry.finding} {entry.details}'.strip())} ({_shown_by(entry)})"
+        for k, entry in enumerate(shown, start=1)
+    )
+    parts = ["# Results", " ".join([ABOUT, *_selected(shown)]), findings]
     parts += contradictions(shown)
     by_report: dict[str, list[tuple[int, Entry]]] = {}
     for number, entry in enumerate(shown, start=1):
@@ -104,7 +108,11 @@ def leading(readme: Path, folder: Path, shown: Sequence[Entry]) -> str:
         raise UserError(f"{readme} cannot begin with the findings of {folder}: {error}") from None
     first = shown[:LEADING]
     drawn = next((entry for entry in first if entry.figure is not None), None)
-    blocks = [" ".join([BRACKETS, *_selected(first)]), _numbered(first, f"{place}/")]
+    findings = "\n".join(
+        f"{k}. {_answer(entry, entry.finding)} ([report]({place}/{entry.place}/report.md))"
+        for k, entry in enumerate(first, start=1)
+    )
+    blocks = [" ".join([BRACKETS, *_selected(first)]), findings]
     if drawn is not None and drawn.figure is not None:
         blocks.append(_picture(drawn, drawn.figure, f"{place}/", drawn.asked.question))
     inside = "\n\n".join([BEGIN, *blocks, END])
@@ -116,20 +124,15 @@ def leading(readme: Path, folder: Path, shown: Sequence[Entry]) -> str:
     return changed
 
 
-def _numbered(shown: Sequence[Entry], place: str) -> str:
-    """The question, the finding and its source, in a line each."""
-    return "\n".join(
-        f"{k}. **{escaped(entry.asked.question)}** {escaped(entry.finding)} "
-        f"({_shown_by(entry, place)})"
-        for k, entry in enumerate(shown, start=1)
-    )
+def _answer(entry: Entry, text: str) -> str:
+    """The question of an entry and the answer, in a line."""
+    return f"**{escaped(entry.asked.question)}** {escaped(text)}"
 
 
-def _shown_by(entry: Entry, place: str) -> str:
+def _shown_by(entry: Entry) -> str:
     """Links to the report and to the tables that the numbers of the finding come from."""
-    folder = f"{place}{entry.place}"
-    files = [f"[{name}]({folder}/tables/{name}.csv)" for name in tables_of(entry.asked)]
-    return ", ".join([f"[report]({folder}/report.md)", *files])
+    files = [f"[{name}]({entry.place}/tables/{name}.csv)" for name in tables_of(entry.asked)]
+    return ", ".join([f"[report]({entry.place}/report.md)", *files])
 
 
 def _picture(entry: Entry, figure: Figure, place: str, text: str) -> str:

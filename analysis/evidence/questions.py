@@ -4,10 +4,12 @@ The file holds, in the order of importance, a table `[[asked]]` for each questio
 
 - `question`, and `study`, the folder of records that answers it; or `studies`, several folders of
   one data set each, whose selection rules are compared, and `name`, the folder of that report;
-- `finding`, optional: the answer in a person's words. A number in it is a name in braces, such as
-  `{loss}`, and is looked up in a table of the report by the entry of that name in `numbers`:
+- `finding`, optional: the answer in a person's words, short enough for the README. A number in it
+  is a name in braces, such as `{loss}`, and is looked up in a table of the report by the entry of
+  that name in `numbers`:
   `{table = "effects", row = {change = "bias = False (from True)"}, column = "difference"}`.
   `tone`, `above` and `below` say what the words take for granted about that number;
+- `details`, optional: what follows the finding on the page, with such numbers too;
 - `about`, optional: the baselines that the finding is about, if it is not about all; it does not
   begin with how far its study is once their trials have ended;
 - `against`, optional: what a paper says, if the finding contradicts it;
@@ -40,6 +42,7 @@ ASKED_KIND: Kind = {
     "studies?": [str],
     "name?": str,
     "finding?": str,
+    "details?": str,
     "numbers?": {"*": NUMBER_KIND},
     "about?": [str],
     "against?": str,
@@ -80,6 +83,7 @@ class Asked:
     studies: Sequence[str] = ()
     name: str = ""
     finding: str = ""
+    details: str = ""
     numbers: Mapping[str, Number] = field(default_factory=dict)
     about: Sequence[str] | None = None
     against: str = ""
@@ -153,6 +157,8 @@ def _asked(path: Path, entry: Mapping[str, Any]) -> Asked:
         raise UserError(f"{path}: {asked.question!r} needs a `name`, but only with `studies`")
     if asked.about is not None and not asked.finding:
         raise UserError(f"{path}: {asked.question!r} says what a finding is `about`, but has none")
+    if asked.details and not asked.finding:
+        raise UserError(f"{path}: {asked.question!r} has `details` of a `finding`, but has none")
     return asked
 
 

@@ -244,7 +244,9 @@ def test_trials_that_are_listed_cost_what_those_of_their_baseline_cost():
     trials = trials_by_baseline(listed, 1, ended=["PGN"])
     assert trials == {"short": 1}
     left = Left(whole.size._replace(trials=1), trials)
-    assert cost(listed, SIZES, speeds, ONE, 1, left).seconds == pytest.approx(each["short"])
+    of_left = cost(listed, SIZES, speeds, ONE, 1, left)
+    assert of_left.seconds == pytest.approx(each["short"])
+    assert set(of_left.trial_seconds) == {"short"}
 
 
 def test_trials_that_adapt_are_shared_by_the_baselines():

@@ -350,6 +350,9 @@ def test_a_finding_about_baselines_that_have_ended_is_not_one_so_far(folder):
     asked(folder, question, f'{question}about = ["PGN"]\n')
     with pytest.raises(UserError, match="says what a finding is `about`, but has none"):
         entries(folder)
+    asked(folder, question, f'{question}details = "More."\n')
+    with pytest.raises(UserError, match="has `details` of a `finding`, but has none"):
+        entries(folder)
     asked(folder, question, f'{question}about = ["pgn"]\n{FINDING}')
     with pytest.raises(UserError, match="is about 'pgn', but its baselines are PGN"):
         entries(folder)
@@ -363,6 +366,20 @@ def test_every_machine_of_a_study_is_named(folder):
     begun = stored | {"hardware": {"processor": "one"}, "runs": [run, run]}
     assert _hardware(begun) == "one and two", "the first trials noted no run"
     assert _hardware(begun | {"runs": [run | {"trials_before": 0}, run]}) == "two"
+
+
+def test_the_details_of_a_finding_are_on_the_page_alone(folder):
+    question = 'question = "Does width help?"\n'
+    details = 'details = "Once more: p = {p}."\n'
+    short = FINDING.replace(" (p = {p})", "")
+    asked(folder, question, f"{question}{details}{short}")
+    shown = entries(folder)
+    answer = "Width 2 is better by +10.0 \\[+10.0, +10.0\\] points."
+    assert f"{answer} Once more: p = 0.00049. ([report]" in page(folder, shown)
+    readme = folder.parent / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    text = leading(readme, folder, shown)
+    assert f"{answer} ([report](" in text and "Once more" not in text
 
 
 def test_the_readme_begins_with_the_findings_between_its_marks(folder):

@@ -124,7 +124,8 @@ class Cost:
         bytes: approximate size of records, event files and kept models.
         kept: of these, the size of the kept models, if all were as large as the largest.
         overhead: wall time of the start, the backend and the report, in seconds.
-        trial_seconds: seconds of a trial of each baseline, with all its tasks and seeds.
+        trial_seconds: seconds of a trial of each baseline that is still to be trained, with all
+            its tasks and seeds.
     """
 
     seconds: float
@@ -226,7 +227,7 @@ def cost(
     models = _models(study, sizes, speeds)
     searched_model = {name: ratios[name] * seconds for name, seconds in models.items()}
     each = total.tasks * total.seeds
-    trial_seconds = {name: each * seconds for name, seconds in searched_model.items()}
+    trial_seconds = {name: each * searched_model[name] for name in numbers}
     searched = sum(number * trial_seconds[name] for name, number in numbers.items())
     searched /= max(1, min(concurrent, total.trials))
     parallel = max(1, min(concurrent, total.fresh_seeds * total.winners))
