@@ -103,8 +103,9 @@ class Unit(NamedTuple):
 PERCENT = Unit(100, ".1f")
 """The unit of a share in [0, 1], such as AUROC."""
 PERCENTAGE_POINTS = Unit(100, "+.1f")
-CORRELATION = Unit(1, "+.2f")
 """The unit of a difference of two shares: percentage points."""
+CORRELATION = Unit(1, "+.2f")
+"""The unit of a correlation, in [-1, 1]."""
 
 
 def mean_text(

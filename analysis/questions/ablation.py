@@ -108,6 +108,18 @@ UNCHANGED = "none (default parameters)"
 """What stands in place of a change for the default itself."""
 
 
+def changes(study: StudyRecords) -> dict[int, str]:
+    """In what each trial differs from the default parameters of its baseline, by its number."""
+    return {record.number: _change_of(study, record) for record in study.trials}
+
+
+def _change_of(study: StudyRecords, record: TrialRecord) -> str:
+    default = study.defaults[record.baseline]
+    names = changed_parameters(default, record.params)
+    texts = (change_text(name, record.params[name], default.get(name)) for name in names)
+    return ", ".join(texts) or UNCHANGED
+
+
 def effects(study: StudyRecords) -> list[Effect]:
     """All effects of single changes, by baseline, the largest difference first.
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from matplotlib.figure import Figure
 
 from analysis.document import theme
-from analysis.image_sampling import image_error
+from analysis.image_sampling import error_of_mean
 from analysis.questions.claims.published.best import BestPublished, best_published
 from analysis.questions.selection.pool import Pool
 from analysis.questions.sensitivity.observations import startup
@@ -97,7 +97,9 @@ def glance(study: StudyRecords, results: Sequence[Result], pool: Pool | None) ->
             at, label, drawn = _without_results(study, pool)
             chance = pool.mean_auroc(at)
             rows.append(_row(study, "random", label, chance, f"{drawn}, models of the search"))
-            over_random = unpaired_difference(best.auroc, chance)
+            contrast = [(best.ranks, 1.0), *pool.contrast(at, -1.0)]
+            error = error_of_mean(contrast, list(best.classes))
+            over_random = unpaired_difference(best.auroc, chance, error)
     published = best_published(study, best)
     if published is not None:
         about = f"{published.title}; {published.read}"
@@ -149,7 +151,7 @@ def _default(study: StudyRecords, baseline: str) -> Result | None:
 def _difference(first: Result, second: Result) -> Estimate:
     """The difference of two results on other seeds and the same test images."""
     contrast = [(first.ranks, 1.0), (second.ranks, -1.0)]
-    error = image_error(contrast, list(first.classes)).value
+    error = error_of_mean(contrast, list(first.classes))
     return unpaired_difference(first.auroc, second.auroc, error)
 
 

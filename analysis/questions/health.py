@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis import frame
 from analysis.study import StudyRecords
-from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, Values
+from tune_ad.storage.metric import STOPPED, TEST_AUROC, Metric, Metrics, Values
 from tune_ad.storage.records import TrialRecord
 
 TIED = 0.01  # largest share of tied scores that is not reported
@@ -152,17 +152,24 @@ def _differing(params: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def dead_at_scoring(study: StudyRecords) -> list[str]:
-    """Score-time parameters without any effect on test AUROC."""
+    """Score-time parameters without any effect on test AUROC, also not beside the reported one."""
     alike: dict[str, bool] = {}
     for record in [*study.complete, *study.evaluation]:
+        if TEST_AUROC not in record.metrics:
+            continue
+        reported = _bytes(record.metrics)
         aurocs: dict[str, set[bytes]] = defaultdict(set)
         for variant, metrics in record.variants.items():
             if variant.parameter and TEST_AUROC in metrics:
-                values = np.asarray(metrics[TEST_AUROC], dtype=float)
-                aurocs[variant.parameter].add(values.tobytes())
+                aurocs[variant.parameter] |= {reported, _bytes(metrics)}
         for name, different in aurocs.items():
             alike[name] = alike.get(name, True) and len(different) == 1
     return [name for name, same in alike.items() if same]
+
+
+def _bytes(metrics: Metrics) -> bytes:
+    """The test AUROCs of the models, for comparison."""
+    return np.asarray(metrics[TEST_AUROC], dtype=float).tobytes()
 
 
 def costs(study: StudyRecords) -> pd.DataFrame:

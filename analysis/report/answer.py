@@ -60,11 +60,12 @@ def scope(study: StudyRecords) -> str:
     seeds = count(int(study.budget.get("seeds", 1)), "seed") + " for each configuration"
     fresh = int(study.budget.get("evaluation_seeds") or 0) if study.retrains else 0
     again = f", {count(fresh, 'fresh seed')} for the winner" * bool(fresh)
+    kinds = "normal" if study.whole else "normal and as many anomalous"
     most = [
         f"{int(limit):,} {what}"
         for name, what in (
             ("train_images", "training images for a model"),
-            ("test_images", "normal and as many anomalous test images"),
+            ("test_images", f"{kinds} test images"),
         )
         if (limit := study.budget.get(name))
     ]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from analysis.report.findings import Findings
 from analysis.report.sections.kept_model import kept_tasks
 from analysis.study import StudyRecords
+from tune_ad.storage.precision import FLOAT32
 
 PROGRAM = "python run.py"
 SAME_IMAGES = " (with the images of the first run for IMAGES, and its options on images)"
@@ -94,6 +95,10 @@ def _budget(study: StudyRecords) -> Iterator[str]:
         yield from ("--set", f"{name}={value}")
     if study.chooses and not study.stored.get("ablation"):
         yield from ("--selection", study.rule)
+    precisions = {*study.search.get("precision", {}).values()}
+    is_grey = study.search.get("image_shape", [1])[0] == 1  # "auto" means float32
+    if len(precisions) == 1 and not (is_grey and precisions == {FLOAT32}):
+        yield from ("--precision", precisions.pop())
     if seed := study.search.get("seed"):
         yield from ("--seed", str(seed))
     if study.stored.get("evaluate") is False:

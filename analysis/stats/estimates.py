@@ -246,19 +246,15 @@ def percentile_interval(
 def share_interval(successes: int, trials: int) -> tuple[float, float]:
     """The exact 95 % interval of a share, from `successes` of `trials` independent draws.
 
-    The ends are quantiles of beta distributions: 2.5 % of Beta(k, n - k + 1) and 97.5 % of
-    Beta(k + 1, n - k). Clopper & Pearson, 1934.
+    The interval of Clopper and Pearson, Biometrika 26, 1934.
 
     Raises:
         ValueError: without draws, or with more successes than draws.
     """
     if not 0 <= successes <= trials or not trials:
         raise ValueError(f"a share needs 0 to n successes of n > 0 draws: {successes} of {trials}")
-    failures, tail = trials - successes, (1 - LEVEL) / 2
-    inverse = scipy.special.betaincinv
-    low = float(inverse(successes, failures + 1, tail)) if successes else 0.0
-    high = float(inverse(successes + 1, failures, 1 - tail)) if failures else 1.0
-    return low, high
+    exact = scipy.stats.binomtest(successes, trials).proportion_ci(LEVEL, method="exact")
+    return float(exact.low), float(exact.high)
 
 
 def finite_array(values: Sequence[float]) -> np.ndarray:

@@ -272,6 +272,12 @@ def test_a_third_of_the_trials_is_random(plan, trials, random):
     assert plan.startup(trials) == random
 
 
+@pytest.mark.parametrize("number", [0, -1, True, 2.5])
+def test_a_number_of_random_trials_below_one_is_refused(number):
+    with pytest.raises(UserError, match=f"random_trials.*{number}"):
+        Optuna(random_trials=number)
+
+
 @pytest.mark.parametrize("plan", [Optuna(), Grid(points=2), OneAtATime(), Sobol(), Listed()])
 def test_a_plan_says_whether_it_adapts_and_what_it_was_like_in_schema_1(plan):
     planned = plan.all_configurations([BASELINE], seed=0, trials=3)

@@ -383,10 +383,10 @@ def test_a_study_that_is_no_json_is_refused(folder):
 
 
 def test_details_are_kept_by_identity_and_seed(folder):
-    trial, seed = {"schema": 2, "curves": [1, math.nan]}, {"schema": 2, "curves": [2]}
+    trial, seed = ({"schema": 2, "steps": steps} for steps in ([1, math.nan], [2]))
     write_atomically(folder.details("0123abcd"), to_text(trial))
     write_atomically(folder.details("0123abcd", 1000), to_text(seed))
-    assert folder.read_details("0123abcd") == {**trial, "curves": [1, None]}
+    assert folder.read_details("0123abcd") == {**trial, "steps": [1, None]}
     assert folder.read_details("0123abcd", 1000) == seed
 
 

@@ -22,6 +22,7 @@ from optuna.distributions import (
 
 from tune_ad.errors import UserError
 from tune_ad.randomness import numpy_stream
+from tune_ad.search.checks.fields import check_integer
 from tune_ad.storage.plan_traits import PlanTraits
 from tune_ad.storage.values import encode
 
@@ -125,6 +126,15 @@ class Optuna(Plan):
 
     traits = PlanTraits("adaptive search (Optuna's TPE)", adapts=True)
     random_trials: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a number of random configurations below 1.
+
+        Raises:
+            UserError: naming the number.
+        """
+        if self.random_trials is not None:
+            check_integer("random_trials", self.random_trials, least=1)
 
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int

@@ -7,6 +7,8 @@ from types import NoneType
 from typing import Any
 
 from tune_ad.storage.json_files import NUMBER, Field, Kind, faults
+from tune_ad.storage.jsonl import CONVERSION
+from tune_ad.storage.metric import metrics_from_json
 from tune_ad.storage.plan_traits import PlanTraits
 
 COUNT = (int, NoneType)
@@ -31,7 +33,7 @@ BUDGET: Mapping[str, Kind] = {
     "validation_fraction?": Field(
         NUMBER, "share of the training images that is held out, in [0, 1)"
     ),
-    "evaluations?": Field(int, "reports per trial, evenly spaced over its epochs"),
+    "evaluations?": Field(int, "most reports per trial, evenly spaced over its epochs"),
     "test_curve?": Field(bool, "whether the test AUROC is recorded over the epochs as well"),
     "only?": Field({"*": list}, "the values that a parameter may take under this budget"),
     "settings?": Field(dict, "values that replace the defaults of detectors, by parameter"),
@@ -171,6 +173,12 @@ HISTOGRAM: Mapping[str, Kind] = {
     },
 }
 """A histogram of the scores of a task by the first of its models."""
+CURVES: Mapping[str, Kind] = {
+    "epoch": [NUMBER],
+    "learning_rate": [NUMBER],
+    "replicas": [{"part": str, "term": str, "values": [[(*NUMBER, NoneType)]]}],
+}
+"""The fields of curves that are read."""
 
 
 def wrong_fields(study: Mapping[str, Any]) -> list[str]:
@@ -187,13 +195,27 @@ def _places(value: Mapping[str, Any], kind: Kind) -> list[str]:
 
 def wrong_details(details: Mapping[str, Any]) -> list[str]:
     """The fields of curves and histograms that are missing, of the wrong type or do not fit."""
-    if wrong := _places(details, {"histograms?": [HISTOGRAM]}):
+    curves = details.get("curves") or None  # a trial that crashed has none
+    kinds: Kind = {"histograms?": [HISTOGRAM], **({} if curves is None else {"curves": CURVES})}
+    if wrong := _places(details, kinds):
         return wrong
+    if curves is not None and not _curves_fit(curves):
+        return ["curves"]
     return [
         f"histograms.{number}"
         for number, histogram in enumerate(details.get("histograms", ()))
         if not _fits(histogram["edges"], histogram["counts"])
     ]
+
+
+def _curves_fit(curves: Mapping[str, Any]) -> bool:
+    """Whether there is a value of everything at every report, and all metrics are known."""
+    try:
+        metrics = metrics_from_json(curves["replicas"])
+    except CONVERSION:
+        return False
+    lengths = {len(curves["learning_rate"]), *map(len, metrics.values())}
+    return lengths == {len(curves["epoch"])}
 
 
 def _fits(edges: Sequence[float], counts: Mapping[str, Any]) -> bool:

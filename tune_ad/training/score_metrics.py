@@ -64,7 +64,7 @@ def replica_metrics(
 
     Args:
         groups: the scores of each group and their components.
-        part: "validation" or "test".
+        part: "validation", "test" or `PSEUDO`, of which the AUROC of the score is the only metric.
         by_outsider: the AUROCs of the components.
         names: the score variants by name, for scores that are not components.
 

@@ -249,7 +249,6 @@ def _variant_ranks(
     return {
         str(names.get(name, ScoreVariant.of_component(name))): doubled_ranks(scores).cpu().numpy()
         for name, scores in sampled.items()
-        if scores.isfinite().all()
     }
 
 

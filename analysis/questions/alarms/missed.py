@@ -28,8 +28,8 @@ class Pair(NamedTuple):
     """The test AUROC of a normal class against one class of anomalies.
 
     Attributes:
-        normal: the name of the normal class; the title of the task if tasks are of several data
-            sets, or have no class.
+        normal: the name of the normal class, or of the data set if tasks have no class; the title
+            of the task if tasks are not told apart by it.
         anomalous: the name of the class of anomalies, or its number if its name is not stored.
         auroc: in [0, 1], one value per seed; the interval covers the seeds alone.
         images: the number of these anomalies whose ranks are stored.
@@ -120,10 +120,13 @@ def missed(study: StudyRecords, result: Result) -> Missed | None:
 
 
 def _normal_names(study: StudyRecords, result: Result) -> dict[str, str]:
-    """The names of the normal classes by task, or the titles of the tasks, so that all differ."""
+    """The names of the normal classes or data sets by task, or the titles of the tasks."""
     titles = {task: result.titles.get(task, task) for task in result.classes}
     named = {task: str(study.tasks.get(task, {}).get("class_name") or "") for task in titles}
-    one_source = len({study.source_of(task) for task in titles}) == 1
+    sources = {task: study.source_of(task) for task in titles}
+    if not any(named.values()):
+        return sources if len({*sources.values()}) == len(titles) else titles
+    one_source = len({*sources.values()}) == 1
     return named if one_source and len({*named.values()} - {""}) == len(titles) else titles
 
 

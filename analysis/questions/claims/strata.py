@@ -205,7 +205,8 @@ class Stratum:
     def image_error(self, weights: Sequence[float]) -> float:
         """The standard error of a weighted sum of AUROCs that is due to the sampling of images.
 
-        NaN if ranks of a level are missing, as in studies of earlier versions.
+        It is that of the models of the paired seeds that have an AUROC at these levels. NaN if
+        ranks of one of them are missing, as in studies of earlier versions, or if there is none.
 
         Args:
             weights: the weight of each level.
@@ -213,13 +214,15 @@ class Stratum:
         weighted = {k: weight for k, weight in enumerate(weights) if weight}
         if not weighted:
             return 0.0
-        if self.images is None or not self.images.ranks:
+        seeds = self.auroc.iloc[:, list(weighted)].dropna().index
+        if self.images is None or not self.images.ranks or seeds.empty:
             return math.nan
         contrast = [
             (self.images.ranks_of(self._trials_at(self.levels[k])), weight)
             for k, weight in weighted.items()
         ]
-        return error_of_mean(contrast, [self.images.task], outsider=self.images.outsider)
+        task, outsider = self.images.task, self.images.outsider
+        return error_of_mean(contrast, [task], [*map(int, seeds)], outsider)
 
     @property
     def coverage(self) -> Coverage:

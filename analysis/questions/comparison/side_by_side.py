@@ -116,15 +116,23 @@ def pairs_table(contrasts: Sequence[Contrast], name: str) -> Table:
         "P(first > second): probability that a seed of the first has a higher AUROC than a seed "
         f"of the second, mean over shared classes [{ABOUT_BOOTSTRAP}]; 50 %: no difference. "
         "Difference of test AUROC in points, first minus second, paired by seed [95 % interval "
-        "over n seeds, for its row alone]. p: two-sided sign-flip test over class "
-        f"x seed, corrected by Holm over {_tests(contrasts)}; it is valid for these classes only "
-        "and assumes that the models of one seed are independent across classes. "
-        f"{ABOUT_SIGN_FLIPS} {covers(_covered(contrasts))} "
+        f"over n seeds, for its row alone]. {_about_p(contrasts)}{covers(_covered(contrasts))} "
         f"Pairs of deterministic methods are not tested.{_refusals(contrasts)}"
     )
     shown = pd.DataFrame([_pair_row(contrast) for contrast in contrasts])
     data = pd.DataFrame([_pair_data(contrast) for contrast in contrasts])
     return Table(f"pairs_{name}", shown, caption, data)
+
+
+def _about_p(contrasts: Sequence[Contrast]) -> str:
+    """By which test pairs differ, if one was made, in sentences that end with a space."""
+    if not made(contrast.paired for contrast in contrasts):
+        return ""
+    return (
+        "p: two-sided sign-flip test over class x seed, corrected by Holm over "
+        f"{_tests(contrasts)}; it is valid for these classes only and assumes that the models of "
+        f"one seed are independent across classes. {ABOUT_SIGN_FLIPS} "
+    )
 
 
 def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) -> Table:
@@ -143,10 +151,13 @@ def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) 
             row = rows.setdefault(contrast.task, {"class": contrast.task})
             row[f"{contrast.first} - {contrast.second}"] = _difference(contrast)
     only = "" if shown == pairs else f" Only pairs with {best} are shown; all are in the file."
+    tested = (
+        f"Marked if a two-sided sign-flip test over seeds, corrected by Holm over "
+        f"{_tests(contrasts)} of pairs and classes, shows a difference. {ABOUT_SIGN_FLIPS} "
+    )
     caption = (
         "Differences of test AUROC in points, paired by seed [95 % interval, for its cell "
-        "alone]. Marked if a two-sided sign-flip test over seeds, corrected by Holm over "
-        f"{_tests(contrasts)} of pairs and classes, shows a difference. {ABOUT_SIGN_FLIPS} "
+        f"alone]. {tested * bool(made(contrast.paired for contrast in contrasts))}"
         f"{covers(_covered(contrasts))}{only}{_refusals(contrasts)}"
     )
     data = pd.DataFrame([_class_data(contrast) for contrast in contrasts])

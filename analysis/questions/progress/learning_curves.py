@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,19 +11,11 @@ from analysis.questions.sensitivity.response import TEST, VALIDATION, Response, 
 from analysis.quoted import Result
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
-from tune_ad.storage.json_files import NUMBER, Kind, faults
-from tune_ad.storage.jsonl import CONVERSION
 from tune_ad.storage.metric import STOPPED, Metric, metrics_from_json
 from tune_ad.storage.records import TrialRecord
 
 MOST_LOSSES = 60  # trials whose loss is drawn: each is read from its file
 LEAST = 2  # reports of a curve
-CURVES: Mapping[str, Kind] = {
-    "epoch": [NUMBER],
-    "learning_rate": [NUMBER],
-    "replicas": [{"part": str, "term": str, "values": [[(*NUMBER, NoneType)]]}],
-}
-"""The fields of stored curves that are read, with their types."""
 ORACLE = TEST._replace(
     name="test AUROC after every interval", metric=TEST.metric._replace(part="oracle")
 )
@@ -155,30 +146,26 @@ def _candidates(study: StudyRecords) -> tuple[Response, ...]:
 def _stored(study: StudyRecords, record: TrialRecord, fresh: bool) -> _Stored | None:
     """The stored curves of a record; None if it has none, or damaged ones.
 
-    `analysis.left_out` says in the report which files are damaged.
+    `analysis.left_out` says in the report which files are damaged; curves of another number of
+    models than the record has are left out without a word.
     """
     seed = record.replicas[0].seed if fresh else None
     try:
         curves = study.folder.read_details(record.identity, seed).get("curves")
     except UserError:
         return None
-    if curves is None or [*faults(curves, CURVES)] or len(curves["epoch"]) < LEAST:
+    if not curves or len(curves["epoch"]) < LEAST:
         return None
-    try:
-        metrics = metrics_from_json(curves["replicas"])
-    except CONVERSION:
-        return None
+    metrics = metrics_from_json(curves["replicas"])
     epochs, rates = (np.array(curves[name], dtype=float) for name in ("epoch", "learning_rate"))
     stored = _Stored(record, epochs, rates, metrics)
     return stored if _fits(stored) else None
 
 
 def _fits(stored: _Stored) -> bool:
-    """Whether there is a value for every report, and in it for every model or for none."""
-    models, reports = len(stored.record.replicas), len(stored.epochs)
+    """Whether every report has a value for every model of the record, or for none."""
     rows = [row for values in stored.metrics.values() for row in values]
-    lengths = [len(stored.rates), *map(len, stored.metrics.values())]
-    return {*lengths} == {reports} and {*map(len, rows)} <= {0, models}
+    return {*map(len, rows)} <= {0, len(stored.record.replicas)}
 
 
 def _has(stored: Sequence[_Stored], metric: Metric) -> bool:

@@ -21,6 +21,7 @@ from analysis.quoted import Result
 from analysis.stats.estimates import Estimate, estimate
 from analysis.study import StudyRecords
 
+ALIKE = 1e-9  # shares of the epochs that count as equal
 MOST_BANDS = 3  # results beyond which bands would hide each other
 
 
@@ -123,11 +124,17 @@ def _gain(seeds: np.ndarray) -> Estimate:
 
 def _since(seeds: np.ndarray, epochs: np.ndarray) -> Estimate:
     """The last report minus the one nearest to half of the epochs."""
-    at_half = np.flatnonzero(np.isclose(epochs, epochs[-1] / 2, atol=epochs[-1] / 20))
-    if not len(at_half):
+    at_half = _nearest(epochs / epochs[-1], 0.5, within=0.05)
+    if at_half is None:
         return estimate([], (-1.0, 1.0))
-    change = seeds[:, -1] - seeds[:, at_half[0]]
+    change = seeds[:, -1] - seeds[:, at_half]
     return estimate([float(value) for value in change], (-1.0, 1.0))
+
+
+def _nearest(shares: np.ndarray, share: float, within: float) -> int | None:
+    """The position of the nearest of the shares; None if there is none so near."""
+    nearest = int(np.abs(shares - share).argmin())
+    return nearest if abs(shares[nearest] - share) <= within + ALIKE else None
 
 
 def orders(found: Sequence[Stopping]) -> list[tuple[float, list[str]]]:
@@ -143,9 +150,9 @@ def orders(found: Sequence[Stopping]) -> list[tuple[float, list[str]]]:
     shares = [one.epochs / one.epochs[-1] for one in found]
     common = []
     for share in shares[0]:
-        places = [np.flatnonzero(np.isclose(other, share, atol=0.01)) for other in shares]
-        if all(len(place) for place in places):
-            means = [one.auroc[place[0]].mean for one, place in zip(found, places, strict=True)]
+        places = [_nearest(other, float(share), within=0.01) for other in shares]
+        means = [one.auroc[k].mean for one, k in zip(found, places, strict=True) if k is not None]
+        if len(means) == len(found):
             ranked = [found[k].label for k in np.argsort([-mean for mean in means], kind="stable")]
             common.append((float(share), ranked))
     return common

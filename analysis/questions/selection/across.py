@@ -19,7 +19,7 @@ from analysis.questions.selection.regret import (
     RANDOM,
     applicable_rules,
     correlations_by_task,
-    never_negative,
+    mean_regret,
     regrets_by_task,
 )
 from analysis.stats.estimates import Estimate, estimate
@@ -41,9 +41,9 @@ class RuleAcross(NamedTuple):
 
     Attributes:
         rule: the name of the rule.
-        regret: the mean regret over tasks, at least 0.
+        regret: the mean regret over tasks; by luck it can be negative.
         by_detector: the same for each detector alone, by its name.
-        worst: the largest regret of a task, averaged over the detectors, at least 0.
+        worst: the largest regret of a task, averaged over the detectors.
         correlation: the rank correlation of the rule with test AUROC, mean over tasks; no value
             for "random" and "oracle".
         against_random: whether its regrets differ from those of a random choice, paired by task;
@@ -192,7 +192,7 @@ def _chosen(regrets: Mapping[str, ByDetector]) -> Estimate:
     for left_out in tasks:
         rest = {r: sum(v for t, v in of.items() if t != left_out) for r, of in means.items()}
         values.append(means[min(rest, key=lambda rule: rest[rule])][left_out])
-    return never_negative(values)
+    return mean_regret(values)
 
 
 def _regrets(pools: Pools, rule: str) -> ByDetector:
@@ -223,9 +223,9 @@ def _of_rule(
         correlations = _by_detector(pools, lambda p: correlations_by_task(p, p.values(rule)))
     return RuleAcross(
         rule=rule,
-        regret=never_negative(list(means.values())),
-        by_detector={n: never_negative(list(of.values())) for n, of in by_detector.items()},
-        worst=max(0.0, *means.values()),
+        regret=mean_regret(list(means.values())),
+        by_detector={n: mean_regret(list(of.values())) for n, of in by_detector.items()},
+        worst=max(means.values()),
         correlation=estimate(list(_means(correlations).values()), bounds=(-1.0, 1.0)),
         against_random=decision,
     )

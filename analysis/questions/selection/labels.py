@@ -26,7 +26,7 @@ class Regrets(NamedTuple):
     """Regrets of selections with k labels: over tasks, draws and, for one class, classes.
 
     Attributes:
-        mean: the mean, in [0, 1], at least 0.
+        mean: the mean, in [-1, 1]; by luck it can be negative.
         low: the 2.5th percentile.
         high: the 97.5th percentile.
         n: the number of selections.
@@ -159,8 +159,8 @@ def _unseen(
 
 
 def _summary(values: list[float]) -> Regrets:
-    low, high = np.clip(np.percentile(values, [2.5, 97.5]), 0.0, 1.0)
-    return Regrets(max(float(np.mean(values)), 0.0), float(low), float(high), len(values))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Regrets(float(np.mean(values)), float(low), float(high), len(values))
 
 
 def draw_label_curve(curve: LabelCurve) -> Figure:

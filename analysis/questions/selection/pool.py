@@ -86,8 +86,18 @@ class Pool:
 
     def _image_error(self, positions: Sequence[int]) -> ImageError:
         """The error of the mean AUROC of some trials; unknown if ranks of one are not stored."""
-        contrast = [(self._images_of(k), 1 / len(positions)) for k in positions]
-        return image_error(contrast, self.tasks, self.seeds)
+        return image_error(self.contrast(positions), self.tasks, self.seeds)
+
+    def contrast(
+        self, positions: Sequence[int], weight: float = 1.0
+    ) -> list[tuple[ImageRanks, float]]:
+        """The ranks of the test images of each trial, and its part of the weight of their mean.
+
+        Args:
+            positions: the positions of the trials.
+            weight: the weight of the mean.
+        """
+        return [(self._images_of(k), weight / len(positions)) for k in positions]
 
     def _images_of(self, position: int) -> ImageRanks:
         """The ranks of the test images of a trial."""

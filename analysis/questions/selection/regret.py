@@ -28,7 +28,7 @@ class RuleChoice(NamedTuple):
         ranked: the number of trials that the rule can rank.
         auroc: test AUROC of the selected trial (for "random" the mean over trials), averaged over
             tasks, one value per seed.
-        regret: the cross-fitted regret of that trial, at least 0, one value per task; with a
+        regret: the cross-fitted regret of that trial, one value per task; with a
             single task one value per seed, if the regret is cross-fitted over seeds.
         regret_by_task: the same if the rule selects a trial for each task alone.
         correlation: Spearman's rank correlation of the value of the rule with test AUROC over the
@@ -124,7 +124,7 @@ def _for_task(pool: Pool, rule: str) -> OfTask:
 
 
 def _regret(pool: Pool, of_task: OfTask, by_task: bool) -> Estimate:
-    """The mean regret over tasks, or over the seeds of a single task; it and its bounds are >= 0.
+    """The mean regret over tasks, or over the seeds of a single task; by luck it can be negative.
 
     Args:
         pool: the trials.
@@ -133,15 +133,18 @@ def _regret(pool: Pool, of_task: OfTask, by_task: bool) -> Estimate:
     """
     of_folds = pool.regrets_of_folds(by_task)
     if len(pool.tasks) == 1 and pool.cross_fitted == "seeds":
-        return never_negative([float(of_task(regrets, 0)) for regrets in of_folds])
+        return mean_regret([float(of_task(regrets, 0)) for regrets in of_folds])
     regrets = of_folds.mean(axis=0)
-    return never_negative([float(of_task(regrets, t)) for t in range(len(pool.tasks))])
+    return mean_regret([float(of_task(regrets, t)) for t in range(len(pool.tasks))])
 
 
-def never_negative(values: Sequence[float]) -> Estimate:
-    """The estimate of a mean that cannot be negative, although single values can."""
-    plain = estimate(values, bounds=(0.0, 1.0))
-    return plain._replace(mean=max(plain.mean, 0.0), high=max(plain.high, 0.0))
+def mean_regret(values: Sequence[float]) -> Estimate:
+    """The mean of cross-fitted regrets; what is estimated is at least 0, the estimate may not be.
+
+    Args:
+        values: the regrets, in [-1, 1].
+    """
+    return estimate(values, bounds=(-1.0, 1.0))
 
 
 def _correlation(pool: Pool, values: np.ndarray) -> Estimate:

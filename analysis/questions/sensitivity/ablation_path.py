@@ -28,7 +28,8 @@ class Switch(NamedTuple):
         before: the value at the start of the path.
         after: the value at the end of the path.
         predicted: the predicted response after the switch.
-        share: the share of the whole predicted gain that is reached so far; NaN without a gain.
+        share: the share of the whole predicted gain that is reached so far; NaN if the gain is not
+            larger than the error of the surrogate.
     """
 
     parameter: str
@@ -46,12 +47,14 @@ class AblationPath(NamedTuple):
         start: the predicted response of the default.
         switches: the switches in their order, one per parameter.
         measured: the response of the default and of the chosen trial; NaN if it was not run.
+        error: the error of a prediction (`Surrogate.error`).
     """
 
     response: Response
     start: float
     switches: Sequence[Switch]
     measured: tuple[float, float]
+    error: float
 
 
 def switches(
@@ -78,7 +81,7 @@ def switches(
         name = max(left, key=lambda name: predicted[name])
         current[name] = end[name]
         left.remove(name)
-        share = (predicted[name] - first) / gain if gain > 0 else math.nan
+        share = (predicted[name] - first) / gain if gain > surrogate.error else math.nan
         path.append(
             Switch(
                 parameter=name,
@@ -96,8 +99,14 @@ def explained(path: AblationPath) -> str:
     gain = path.switches[-1].predicted - path.start
     if not gain > 0:
         return "The surrogate predicts no gain from the default to the chosen trial."
-    shares = [f"{100 * switch.share:.0f}" for switch in path.switches[:4]]
     unit = " points" if path.response.percent else ""
+    if not gain > path.error:
+        return (
+            f"The surrogate predicts a gain of {path.response.text(gain)}{unit} from the default "
+            "to the chosen trial, not more than the error of its predictions, "
+            f"{path.response.text(path.error)}{unit}: no parameter can be credited with it."
+        )
+    shares = [f"{100 * switch.share:.0f}" for switch in path.switches[:4]]
     parameters = "parameter explains" if len(shares) == 1 else f"{len(shares)} parameters explain"
     listed = " and ".join(filter(None, (", ".join(shares[:-1]), shares[-1])))
     return (
@@ -117,8 +126,10 @@ def path_table(path: AblationPath) -> tuple[pd.DataFrame, pd.DataFrame]:
         f"{name}, {response.axis}": [_cell(value, response.text(value)) for value in data[name]]
         for name in ("predicted", "measured")
     }
-    shares = [_cell(share, f"{100 * share:.0f} %") for share in data["share"]]
-    return pd.DataFrame({**words, **values, "share of the gain": shares}), data
+    shown = pd.DataFrame({**words, **values})
+    if not math.isnan(path.switches[-1].share):
+        shown["share of the gain"] = [_cell(s, f"{100 * s:.0f} %") for s in data["share"]]
+    return shown, data
 
 
 def _cell(value: float, text: str) -> Cell:

@@ -164,9 +164,9 @@ def importances(observations: Observations, seed: int = 0) -> Importances:
     Raises:
         DegenerateInputError: with the reason in `refusal`.
     """
-    if why := refusal(observations):
-        raise DegenerateInputError(why)
     used, rng = observations.subsample(MOST_TRIALS, seed), np.random.default_rng(seed)
+    if why := refusal(used):
+        raise DegenerateInputError(why)
     quantile = max(0.1, min(0.5, 5 / used.n))
     samples = [np.arange(used.n), *(_resample(used.values, rng) for _ in range(RESAMPLES))]
     studies = [_study(used, rows, rng.random(used.n)) for rows in samples]

@@ -176,7 +176,8 @@ def startup(study: StudyRecords) -> float:
         return math.inf
     stored: int | None = study.stored.get("startup")
     declared: int | None = study.search["plan"].get("random_trials")
-    return stored or declared or len(study.baselines)
+    known = (number for number in (stored, declared) if number is not None)
+    return next(known, len(study.baselines))
 
 
 def encode(distribution: BaseDistribution, value: object) -> float:

@@ -4,6 +4,7 @@ It is trusted only if it predicts trials to which it was not fitted: if its cros
 at least `TRUSTED`, and the lower bound of that R2 is above 0.
 """
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -68,6 +69,14 @@ class Surrogate(NamedTuple):
         """Whether the forest predicts well enough for its predictions to be shown."""
         return self.skill.trusted
 
+    @property
+    def error(self) -> float:
+        """The root mean square error of predictions of trials that the forest was not fitted to.
+
+        It follows from the cross-validated R2 and the spread of the responses.
+        """
+        return float(np.std(self.observations.values) * math.sqrt(1 - self.skill.r2))
+
     def predict(self, params: Mapping[str, Any]) -> float:
         """The predicted response of a configuration."""
         space = self.observations.space
@@ -85,9 +94,9 @@ def fit(observations: Observations, seed: int = 0) -> Surrogate:
     Raises:
         DegenerateInputError: with the reason in `importances.refusal`.
     """
-    if why := refusal(observations):
-        raise DegenerateInputError(why)
     used = observations.subsample(MOST_TRIALS, seed)
+    if why := refusal(used):
+        raise DegenerateInputError(why)
     inputs = used.encoded()
     return Surrogate(
         observations=used,

@@ -46,9 +46,9 @@ FEW_SEEDS = (
 
 
 def section(findings: Findings) -> Section | None:
-    """The table of effects and a figure per baseline; None if the plan makes no such change."""
+    """The table of effects and a figure per baseline; None without such changes or anomalies."""
     study, effects = findings.study, findings.effects
-    if not study.plan.changes_single_parameters:
+    if study.whole or not study.plan.changes_single_parameters:
         return None
     title = "One change at a time" if study.plan.is_ablation else "Effects of single parameters"
     if not effects:

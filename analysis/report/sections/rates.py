@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.document.blocks import Block, Figure, Section, Table, Text
 from analysis.document.format import short
 from analysis.frame import PARAMS
+from analysis.questions.ablation import changes
 from analysis.questions.rate_claims import RateClaim, RateParts, rate_claims, rate_parts
 from analysis.questions.rates import (
     RateDistortionCurve,
@@ -16,6 +17,7 @@ from analysis.questions.rates import (
     rates,
 )
 from analysis.report.findings import Findings
+from analysis.study import StudyRecords
 from tune_ad.sample_sizes import LEAST_SEEDS
 
 PLACE = 60
@@ -27,7 +29,7 @@ def section(findings: Findings) -> Section | None:
     """Rate and distortion of all complete trials, and the parts of the rate; None without any."""
     table, parts = rates(findings.study.trials), rate_parts(findings.study.trials)
     if table.empty:
-        return Section("Rate", [_parts(parts)]) if parts else None
+        return Section("Rate", [_parts(findings.study, parts)]) if parts else None
     curves = rate_distortion_curves(table)
     figure = Figure("rate_distortion", partial(draw_rate_distortion, curves), _caption(curves))
     blocks: list[Block] = [
@@ -35,7 +37,7 @@ def section(findings: Findings) -> Section | None:
         *_bounds(curves),
         Table("rates", _shown(table), _about(table), data=table),
         *([_claims(claims)] if (claims := rate_claims(curves)) else []),
-        *([_parts(parts)] if parts else []),
+        *([_parts(findings.study, parts)] if parts else []),
     ]
     return Section("Rate and distortion", blocks)
 
@@ -61,11 +63,15 @@ def _claims(claims: Sequence[RateClaim]) -> Table:
     return Table("rate_claims", pd.DataFrame(rows), about)
 
 
-def _parts(parts: Sequence[RateParts]) -> Table:
-    """The parts of the rate of each trial."""
+def _parts(study: StudyRecords, parts: Sequence[RateParts]) -> Table:
+    """The parts of the rate of each trial; of a designed plan with the configuration."""
+    baselines = {record.number: record.baseline for record in study.trials}
+    changed = changes(study)
     rows = [
         {
             "trial": part.number,
+            **({"baseline": baselines[part.number]} if len(study.baselines) > 1 else {}),
+            **({"change": changed[part.number]} if study.plan.is_designed else {}),
             "rate": short(part.rate),
             "mutual information": ("≥ " if part.bounded else "") + short(part.mutual_information),
             "KL(q(z) || p(z))": ("≤ " if part.bounded else "") + short(part.aggregate_divergence),

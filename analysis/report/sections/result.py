@@ -43,6 +43,8 @@ OUTSIDERS = (
     "images. The main result is the reported score against the first set. Selection used no "
     f"outsider set. {PICKED}"
 )
+EVERY = "every baseline"
+"""The baseline of a score that uses no model."""
 
 
 def section(findings: Findings) -> Section | None:
@@ -159,10 +161,26 @@ def _by_component(result: Result) -> dict[str, Estimate]:
 
 
 def _by_outsider(results: Sequence[Result]) -> pd.DataFrame:
-    """One row per baseline and score, the reported one first; one column per outsider set."""
+    """One row per baseline and score, the reported one first; one column per outsider set.
+
+    A score that uses no model, so that it is the same for every baseline, has a single row.
+    """
     rows = [row for result in results for row in _score_rows(result)]
+    if len(results) > 1:
+        rows = _without_repeats(rows, len(results))
     table = pd.DataFrame(rows)
     return table if len(results) > 1 else table.drop(columns="baseline")
+
+
+def _without_repeats(rows: Sequence[dict[str, object]], results: int) -> list[dict[str, object]]:
+    """The rows, of which those that are equal for every result are one, at the end."""
+    kept: dict[tuple[str, ...], list[dict[str, object]]] = {}
+    for row in rows:
+        key = tuple(str(value) for name, value in row.items() if name != "baseline")
+        kept.setdefault(key, []).append(row)
+    shared = [{**same[0], "baseline": EVERY} for same in kept.values() if len(same) == results]
+    own = [row for same in kept.values() if len(same) < results for row in same]
+    return [*sorted(own, key=rows.index), *shared]
 
 
 def _beside_outsiders(results: Sequence[Result]) -> list[Table]:
@@ -192,7 +210,9 @@ def _score_rows(result: Result) -> list[dict[str, object]]:
         title = f"{result.tested[0].main_score or score} (reported)" if score == SCORE else score
         row: dict[str, object] = {"baseline": result.label, "score": title}
         row |= {name: _cell(auroc) if auroc else "" for name, auroc in aurocs.items()}
-        row["n"] = max(auroc.n for auroc in aurocs.values() if auroc)
+        measured = [auroc for auroc in aurocs.values() if auroc]
+        varies = any(auroc.std > 0 for auroc in measured)
+        row["n"] = max(auroc.n for auroc in measured) if varies else 1
         rows.append(row)
     return rows
 

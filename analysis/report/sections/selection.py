@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text, plain
 from analysis.document.format import CORRELATION, PERCENTAGE_POINTS, in_words
 from analysis.image_sampling import covers
+from analysis.questions.selection.across import is_without_labels
 from analysis.questions.selection.ensemble import Ensemble
 from analysis.questions.selection.generators import Agreement, agreements
 from analysis.questions.selection.labels import LabelCurve, draw_label_curve, label_curve
@@ -32,7 +33,7 @@ COMPUTED = (
     "Regret by class: a trial is selected for each class alone. Regrets and rank correlations, of "
     "the value of the rule with test AUROC over the trials, are means over the classes [95 % "
     "interval of Student's t over n classes]; of a single class, regrets are means over n seeds "
-    "and the correlation has no interval."
+    "and the correlation has no interval. Regrets can lie below 0 by luck."
 )
 ENSEMBLES = (
     "Test AUROC of the mean rank of the scores of several trials (a hyperparameter ensemble), "
@@ -57,7 +58,8 @@ def section(findings: Findings) -> Section | None:
     rules = "\n".join(_about_rule(choice) for choice in chosen)
     blocks: list[Block] = [Text(rules), _table(study, pool, chosen)]
     if (curve := label_curve(pool)) is not None:
-        blocks += [_label_figure(curve), Text(_about_unseen(curve))]
+        known = _chosen_by_labels(study, pool)
+        blocks += [_label_figure(curve, known), Text(_about_unseen(curve, known))]
     if findings.ensembles:
         blocks.append(_ensembles(findings.ensembles, _covers(pool, "Intervals")))
     if kinds := agreements(pool):
@@ -65,7 +67,14 @@ def section(findings: Findings) -> Section | None:
     return Section("How to choose: what each selection rule loses", blocks)
 
 
-def _label_figure(curve: LabelCurve) -> Figure:
+def _chosen_by_labels(study: StudyRecords, pool: Pool) -> str:
+    """What of the trained models the labelled anomalies had chosen before, in words."""
+    if is_without_labels(study.rule):
+        return ""
+    return in_words(_changed_at_scoring(pool))
+
+
+def _label_figure(curve: LabelCurve, chosen: str) -> Figure:
     draws = max(regrets.n for regrets in curve.of_one_class.values())
     return Figure(
         "label_curve",
@@ -74,12 +83,17 @@ def _label_figure(curve: LabelCurve) -> Figure:
         "validation AUROC with only k labelled anomalies, drawn from all classes of anomalies or "
         f"from a single one: mean and 95 % range over {count(curve.tasks, 'class')}, classes of "
         f"anomalies and draws (at most {draws} selections), from one set of trained models, so "
-        "the range does not include the variance over seeds. all: every validation anomaly.",
+        "the range does not include the variance over seeds. all: every validation anomaly."
+        + f" In every trial all of them had chosen {chosen} before."
+        * bool(chosen),
     )
 
 
-def _about_unseen(curve: LabelCurve) -> str:
+def _about_unseen(curve: LabelCurve, chosen: str) -> str:
     """What selection loses on anomalies of a class that the labels lack."""
+    title = "Anomalies that nobody has seen"
+    if chosen:
+        title = f"Anomalies that have no part in the selection (but had in the choice of {chosen})"
     if curve.unseen is None or curve.seen is None:
         return (
             "No class of anomalies can be left out of the labels: there is only one, or a class "
@@ -87,7 +101,7 @@ def _about_unseen(curve: LabelCurve) -> str:
         )
     unseen, seen = (f"{100 * regrets.mean:.1f}" for regrets in (curve.unseen, curve.seen))
     return (
-        "Anomalies that nobody has seen: if all validation anomalies but those of one class "
+        f"{title}: if all validation anomalies but those of one class "
         f"select, the regret on the test anomalies of that class is {unseen} points on average "
         f"({count(curve.unseen.n, 'pair')} of a class and a class of anomalies); if that class is "
         f"among the labels, {seen}."
@@ -181,13 +195,18 @@ def _limits(study: StudyRecords, pool: Pool) -> list[str]:
 
 def _chosen_at_scoring(study: StudyRecords, pool: Pool) -> list[str]:
     """A sentence if the rule of the study also chose how trained models score."""
-    names = dict.fromkeys(name for record in pool.records for name in record.changed_at_scoring)
+    names = _changed_at_scoring(pool)
     if not names:
         return []
     return [
-        f"In every row, {in_words([*names])} of a trained model is the one that {study.rule} "
+        f"In every row, {in_words(names)} of a trained model is the one that {study.rule} "
         "chose; another rule might have chosen another."
     ]
+
+
+def _changed_at_scoring(pool: Pool) -> list[str]:
+    """The parameters of the score that were chosen for the trained models of a trial."""
+    return [*dict.fromkeys(name for record in pool.records for name in record.changed_at_scoring)]
 
 
 def _ensembles(together: Sequence[Ensemble], about_intervals: str) -> Table:

@@ -191,6 +191,7 @@ def _path(study: StudyRecords, sensitivity: BaselineSensitivity) -> list[Block]:
             math.nan if default is None else trials.value_of(default.number),
             trials.value_of(chosen.number),
         ),
+        error=sensitivity.surrogate.error,
     )
     return [
         Text(prefix + explained(path)),

@@ -8,13 +8,11 @@ import pandas as pd
 from analysis.document.blocks import Cell, Section, Table, Text
 from analysis.document.format import duration, short
 from analysis.frame import AUROC, CHOSEN, PARAMS
-from analysis.questions.ablation import UNCHANGED, change_text
+from analysis.questions.ablation import changes
 from analysis.questions.sensitivity.response import is_measured, responses_of
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
-from analysis.trials import changed_parameters
 from tune_ad.selection import RULES
-from tune_ad.storage.records import TrialRecord
 
 PLACE = 80
 MOST_ROWS = 20
@@ -36,7 +34,7 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
     names = dict.fromkeys(name for space in study.spaces.values() for name in space)
     params = [column for name in names if (column := f"{PARAMS}{name}") in table]
     if study.plan.is_ablation:
-        table[CHANGE], params = table["number"].map(_changes(study)), [CHANGE]
+        table[CHANGE], params = table["number"].map(changes(study)), [CHANGE]
     params += [name for name in map(str, table.columns) if name.startswith(CHOSEN)]
     columns = ["number", "baseline", "state", "objective", "test AUROC", *params, "seconds"]
     if _ranked(study):
@@ -55,20 +53,6 @@ def _shown(study: StudyRecords) -> pd.DataFrame:
         shown = shown.drop(columns="test AUROC")
     shown.columns = [_title(column) for column in shown.columns]
     return shown.rename(columns={"objective": _objective(study)})
-
-
-def _changes(study: StudyRecords) -> dict[int, str]:
-    """In what each trial differs from the default parameters of its baseline."""
-    return {record.number: _change(study, record) for record in study.trials}
-
-
-def _change(study: StudyRecords, record: TrialRecord) -> str:
-    default = study.defaults[record.baseline]
-    names = changed_parameters(default, record.params)
-    return (
-        ", ".join(change_text(name, record.params[name], default.get(name)) for name in names)
-        or UNCHANGED
-    )
 
 
 def _title(column: str) -> str:

@@ -325,7 +325,7 @@ def test_printed_numbers_are_compared_by_baseline_and_paper(folder):
     assert title == "## What contradicts the papers"
     assert (
         f"- PGN on mnist, {paper}, 2 cells: 1 lower and 1 without a verdict. Largest difference: "
-        "0, \\-5.0 points from the printed 90.0 (p = 0.001 after Holm, n = 10 seeds). "
+        "class 0, \\-5.0 points from the printed 90.0 (p = 0.001 after Holm, n = 10 seeds). "
     ).replace("\\-", "-") in text
     assert text.count("PGN on mnist") == 1 and "VAE" not in text
     others = text[text.index("## Printed numbers that are not contradicted") :]

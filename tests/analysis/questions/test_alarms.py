@@ -133,6 +133,13 @@ def test_a_cell_without_a_number_is_marked(study):
     assert texts[0] == "–" and "–" not in texts[1:] and len(texts) == len(found.pairs)
 
 
+def test_a_data_set_of_which_every_image_is_normal_is_called_by_its_name(study):
+    planted = study({"mnist-vs-svhn+noise": part()})
+    tasks = [{"name": "mnist-vs-svhn+noise", "source": "mnist", "outsiders": ["svhn", "noise"]}]
+    named = replace(planted, stored={**planted.stored, "tasks": tasks})
+    assert str(missed(named, of(named)).pairs[0]) == "class 1 when mnist is normal"
+
+
 def test_classes_are_called_by_their_names(study):
     planted = study({"digits/0": part(), "digits/1": part()})
     tasks = [

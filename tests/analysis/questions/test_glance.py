@@ -98,6 +98,21 @@ def test_the_sentence_says_what_was_gained_and_whether_it_may_be_chance(tmp_path
     assert single.endswith("; too few seeds to say whether that is more than chance.")
 
 
+@pytest.mark.parametrize(("seeds", "verdict"), [(2, "not shown"), (6, "shown")])
+def test_the_best_of_several_fixed_configurations_is_told_from_the_second(
+    tmp_path, seeds, verdict
+):
+    records = [
+        record(k, {"width": 1.0}, [base + 0.01 * s for s in range(seeds)], baseline=name)
+        for k, (name, base) in enumerate((("A", 0.8), ("B", 0.5)))
+    ]
+    text = headline(Findings(study(tmp_path, records, {name: {"width": 1.0} for name in "AB"})))
+    assert text.startswith(
+        "Of 2 configurations that were fixed before the run, A has the largest "
+    )
+    assert f"; it is {verdict} to be better than B, the second (+30.0 points [" in text
+
+
 def test_a_winner_that_is_the_default_says_so(tmp_path):
     swapped = [
         record(0, {"width": "other"}, (0.6, 0.6), metrics=metrics((0.6, 0.6), 0.6)),

@@ -142,7 +142,10 @@ def test_a_score_time_parameter_that_changes_no_auroc_is_dead(tmp_path):
         scored.variants[ScoreVariant("dead", value)] = {TEST_AUROC: [0.7, 0.7, 0.8, 0.8]}
         scored.variants[ScoreVariant("alive", value)] = {TEST_AUROC: [0.7 + 0.1 * k] * 4}
         scored.variants[ScoreVariant.of_component("kl")] = {TEST_AUROC: [0.5] * 4}
-    assert dead_at_scoring(study(tmp_path, [scored])) == ["dead"]
+    assert dead_at_scoring(study(tmp_path / "two", [scored])) == ["dead"]
+    other = record(0, {"width": 1.0}, (0.7, 0.8))
+    other.variants[ScoreVariant("score_by", "regret")] = {TEST_AUROC: [0.9] * 4}
+    assert dead_at_scoring(study(tmp_path / "one", [other])) == [], "unlike the reported score"
 
 
 def test_costs_are_counted_by_baseline(tmp_path):

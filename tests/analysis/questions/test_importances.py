@@ -37,6 +37,7 @@ from analysis.questions.sensitivity.response import (
     response_of,
     responses_of,
 )
+from analysis.questions.sensitivity.surrogate import fit
 from tests.analysis.planted_sensitivity import (
     SPACE,
     additive,
@@ -343,6 +344,20 @@ def test_the_seeds_share_is_of_the_trials_that_are_used(monkeypatch):
     observed = observations(sampled(additive, n=40), "PGN")
     used = observed.subsample(20)
     assert importances(observed).noise == seeds_share(used.seeds) != seeds_share(observed.seeds)
+
+
+@pytest.mark.parametrize("analyse", [importances, fit])
+def test_a_subsample_of_equal_responses_is_refused(monkeypatch, analyse):
+    module = analyse.__module__
+    monkeypatch.setattr(f"{module}.MOST_TRIALS", 20)
+    observed = observations(sampled(flat, n=40, noise=0.0), "PGN")
+    kept = np.random.default_rng(0).choice(40, 20, replace=False)  # as `subsample` draws
+    values = observed.values.copy()
+    values[np.setdiff1d(range(40), kept)[0]] = 0.5
+    observed = observed._replace(values=values)
+    assert not refusal(observed) and np.ptp(observed.subsample(20).values) == 0
+    with pytest.raises(DegenerateInputError, match="same response"):
+        analyse(observed)
 
 
 def test_a_large_study_is_subsampled_and_says_so():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analysis.left_out import left_out
 from analysis.questions.progress import learning_curve_figure as figure_module
 from analysis.questions.progress.end_of_training import endings, verdict
 from analysis.questions.progress.learning_curves import Curve, learning_curves
@@ -162,12 +163,20 @@ def test_classes_that_change_by_the_same_up_and_down_had_not_ended(planted):
         {"epoch": [1, 2]},
         {"learning_rate": []},
         {"replicas": {}},
-        {"replicas": [{"part": "train", "term": "loss", "values": [[1.0]] * 5}]},
         {"replicas": [{"part": "train", "term": "loss", "unknown": 1, "values": [[1.0] * 4] * 5}]},
     ],
 )
-def test_damaged_curves_are_left_out(planted, damage):
-    assert read(planted({**RISING, **damage})) is None
+def test_damaged_curves_are_left_out_and_named(planted, damage):
+    written = planted({**RISING, **damage})
+    assert read(written) is None
+    assert any(
+        "trials/id0.json (trial 0): is damaged, curves" in line for line in left_out(written)
+    )
+
+
+def test_curves_of_another_number_of_models_are_left_out(planted):
+    loss = {"part": "train", "term": "loss", "values": [[1.0]] * 5}
+    assert read(planted({**RISING, "replicas": [loss]})) is None
 
 
 @pytest.mark.parametrize("nothing", [None, {}, [], "curves"])

@@ -58,6 +58,25 @@ def test_the_report_has_a_row_for_every_score_and_a_column_for_every_set(tmp_pat
     assert list(table.shown["score"]) == ["score (reported)", "rate"]
 
 
+def test_a_score_that_uses_no_model_stands_once(tmp_path):
+    trials = [against(k, (0.1 + k / 10, 0.2), name) for k, name in enumerate("AB")]
+    for trial in trials:
+        for name, values in (("pixel_mean", [0.3, 0.3]), ("rate", [0.5 + trial.number / 10, 0.8])):
+            metrics = {metric: values for metric in (TEST_AUROC, SVHN, NOISE)}
+            trial.variants[ScoreVariant.of_component(name)] = metrics
+    planted = study(tmp_path, trials, {name: {"width": 1.0} for name in "AB"})
+    part = section(Findings(planted))
+    (table,) = [block for block in part.blocks if getattr(block, "name", "") == "outsiders"]
+    rows = table.shown[["baseline", "score", "n"]].astype(str).to_numpy().tolist()
+    assert rows == [
+        ["A", "score (reported)", "2"],
+        ["A", "rate", "2"],
+        ["B", "score (reported)", "2"],
+        ["B", "rate", "2"],
+        ["every baseline", "pixel_mean", "1"],
+    ]
+
+
 def test_a_claim_has_a_number_for_each_of_its_strata(tmp_path):
     claim = {"kind": "capacity", "factor": "width", "strata": ["likelihood", "latent_dim"]}
     trials = [

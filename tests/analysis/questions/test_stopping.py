@@ -153,6 +153,18 @@ def test_the_order_of_the_results_depends_on_the_epoch(planted):
     assert leads([]) == []
 
 
+def test_the_report_nearest_to_half_of_the_epochs_is_taken():
+    epochs = list(range(5, 101, 5))
+    course = [epoch / 100 for epoch in epochs]
+    one = of_curves(("a", 0, epochs, course), ("a", 1, epochs, course))
+    assert one.half.mean == pytest.approx(0.5), "not since epoch 45, which lies as near as allowed"
+    every = list(range(1, 101))
+    crossed = [0.9] * 99 + [0.1]
+    found = [of_curves(("a", 0, every, values)) for values in (crossed, [0.5] * 100)]
+    found = [one._replace(label=str(k)) for k, one in enumerate(found)]
+    assert leads(found) == [(0.01, "0"), (1.0, "1")]
+
+
 def test_the_section_says_what_stopping_well_would_add(planted):
     text, figure, table = section(Findings(planted)).blocks
     assert isinstance(text, Text) and isinstance(table, Table)

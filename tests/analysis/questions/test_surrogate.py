@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.inspection import partial_dependence as scikit_learns
 
-from analysis.questions.sensitivity.ablation_path import switches
+from analysis.questions.sensitivity.ablation_path import (
+    AblationPath,
+    explained,
+    path_table,
+    switches,
+)
 from analysis.questions.sensitivity.dependence import (
     choice_means,
     marginal_curves,
@@ -126,6 +131,19 @@ def test_the_path_takes_the_largest_gain_first(plain):
     assert (steps[0].before, steps[0].after) == (0.0, 1.0)
     assert steps[-1].predicted == pytest.approx(plain.predict(BEST))
     assert switches(plain, BEST, BEST) == []
+
+
+def test_a_gain_within_the_error_of_the_surrogate_is_shared_by_no_parameter(plain):
+    responses = plain.observations.values
+    assert plain.error == pytest.approx(responses.std() * math.sqrt(1 - plain.skill.r2))
+    unsure = plain._replace(skill=plain.skill._replace(r2=-99.0))
+    steps = switches(unsure, DEFAULT, BEST)
+    assert all(math.isnan(switch.share) for switch in steps)
+    response = plain.observations.response
+    path = AblationPath(response, plain.predict(DEFAULT), steps, (0.5, 0.6), unsure.error)
+    assert "no parameter can be credited" in explained(path)
+    shown, _ = path_table(path)
+    assert "share of the gain" not in shown
 
 
 def test_a_path_downhill_has_no_share(plain):

@@ -335,3 +335,25 @@ def test_few_test_images_make_an_effect_or_its_absence_uncertain():
         assert cancelled.stratum.effect == pytest.approx(plain[0].stratum.effect)
         other_set = verdicts(claim, table, RankedImages("cifar10-vs-svhn", "noise", few))
         assert [v.outcome for v in other_set] == [outcome], "ranks are of svhn alone"
+
+
+def test_the_image_error_is_that_of_the_seeds_that_are_paired():
+    claim = Claim("capacity", "width")
+    table = sweep(0.5, 0.0, noise=0.001)
+    table = table.assign(number=table["factor"].map({16: 0, 32: 1, 64: 2, 128: 3}))
+    lost = (table["seed"] == 7) & (table["factor"] == 64)
+    damaged = table.assign(auroc=table["auroc"].mask(lost))
+    every = {k: ranked(0.5, seed=k) for k in range(4)}
+    for part in every.values():
+        part.normal[7] = part.normal[7][::-1]  # the last seed finds other images hard
+    ranks = RankedImages("cifar10-vs-svhn", "svhn", every)
+    (verdict,) = verdicts(claim, damaged, ranks)
+    first = {k: ranked(0.5, seed=k, seeds=7) for k in range(4)}
+    (of_seven,) = verdicts(
+        claim, table[table["seed"] != 7], RankedImages("cifar10-vs-svhn", "svhn", first)
+    )
+    assert verdict.stratum.n == 7
+    assert verdict.stratum.effect == pytest.approx(of_seven.stratum.effect)
+    assert verdict.stratum.last == pytest.approx(of_seven.stratum.last)
+    (of_all,) = verdicts(claim, table, ranks)
+    assert of_all.stratum.image_error([-1, 0, 0, 1]) != verdict.stratum.image_error([-1, 0, 0, 1])

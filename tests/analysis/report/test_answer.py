@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.report.answer import RANKED, answer
+from analysis.report.answer import RANKED, answer, scope
 from analysis.report.findings import Findings
+from analysis.report.sections.ablation import section as effects_section
 from tests.analysis.planted import TASKS, record, study
 from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
 
@@ -164,6 +165,18 @@ def test_outsiders_of_other_sets_are_named_by_the_tasks_title(tmp_path):
     task = {**task, "title": "CIFAR-10 against SVHN"}
     titled = replace(untitled, stored={**planted.stored, "tasks": [task]})
     assert "CIFAR-10 against SVHN" in answer(Findings(titled))
+
+
+def test_a_study_without_anomalies_has_no_anomalous_test_images_and_no_effects(tmp_path):
+    trial = record(0, DEFAULT, (0.6, 0.7))
+    budget = {"trials": 1, "evaluation_seeds": 0, "seeds": 1, "test_images": 500}
+    planted = study(tmp_path, [trial], {"PGN": DEFAULT}, budget=budget)
+    assert "At most 500 normal and as many anomalous test images." in scope(planted)
+    assert effects_section(Findings(planted)) is not None
+    search = {**planted.search, "whole": True}
+    whole = replace(planted, stored={**planted.stored, "study": search})
+    assert "At most 500 normal test images." in scope(whole)
+    assert effects_section(Findings(whole)) is None
 
 
 def test_the_mean_is_over_the_classes_of_the_study(tmp_path):

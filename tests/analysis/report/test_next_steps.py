@@ -49,6 +49,22 @@ def test_the_study_is_repeated_with_the_options_that_it_was_begun_with(tmp_path)
     assert float(read.settings["width"]) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("shape", "precision", "stated"),
+    [
+        ((1, 28, 28), "float32", "auto"),
+        ((1, 28, 28), "bfloat16", "bfloat16"),
+        ((3, 32, 32), "bfloat16", "bfloat16"),
+        ((3, 32, 32), "float32", "float32"),
+    ],
+)
+def test_the_precision_is_stated_where_another_machine_could_choose_another(
+    tmp_path, shape, precision, stated
+):
+    search = {"precision": {"PGN": precision}, "image_shape": list(shape)}
+    assert taken(next_steps(Findings(planted(tmp_path, **search)))[0]).precision == stated
+
+
 @pytest.mark.parametrize("folder", ["plain", "with spaces & 'quotes'"])
 def test_a_search_that_adapts_can_be_extended_where_it_lies(tmp_path, folder):
     steps = next_steps(Findings(planted(tmp_path / folder, {"search": "planted"})))

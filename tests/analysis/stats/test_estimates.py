@@ -108,9 +108,16 @@ def test_bootstrap_of_what_does_not_vary_and_of_one_value():
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 8), (3, 8), (8, 8), (148, 1000), (1, 1)])
-def test_the_interval_of_a_share_is_that_of_clopper_and_pearson(successes, trials):
-    exact = stats.binomtest(successes, trials).proportion_ci()
-    assert share_interval(successes, trials) == pytest.approx((exact.low, exact.high), abs=1e-12)
+def test_the_ends_of_the_interval_of_a_share_leave_2_5_per_cent_on_each_side(successes, trials):
+    low, high = share_interval(successes, trials)
+    if successes:
+        assert stats.binom.sf(successes - 1, trials, low) == pytest.approx(0.025)
+    else:
+        assert low == 0.0
+    if successes < trials:
+        assert stats.binom.cdf(successes, trials, high) == pytest.approx(0.025)
+    else:
+        assert high == 1.0
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 0), (-1, 8), (9, 8)])

@@ -51,7 +51,7 @@ class VAEConfig(ReconstructionConfig):
     score_samples: int = number(1, f"[0, {MOST_DRAWS}]")
     prior: str = choice("standard", "vamp")
     pseudo_inputs: int = number(50, "[1, 10000]", when={"prior": "vamp"})
-    saturated_target: bool = False
+    saturated_target: bool = choice(False, True, measures=(LOSS, DISTORTION))
 
 
 class VAE(TrainedDetector[VAEConfig]):

@@ -75,7 +75,7 @@ class LikelihoodVAEConfig(NetworkConfig):
     objective: str = choice(
         "elbo", "forward_kl", "sleep", "mixed", when={"samples": 4}, measures=(LOSS,)
     )
-    samples: int = number(1, f"[1, {MOST_DRAWS}]")
+    samples: int = number(1, f"[1, {MOST_DRAWS}]", measures=(LOSS,))
     alpha: float = number(
         0.0, "(-inf, 1]", when={**FORWARD, "samples": 4}, others=(1.0,), measures=(LOSS,)
     )
@@ -93,7 +93,7 @@ class LikelihoodVAEConfig(NetworkConfig):
     warm_start: float = number(0.25, "[0, 1)", when={**FORWARD, "samples": 4}, others=(0.0,))
     refit: float = number(0.0, "[0, inf)", when={"samples": 4}, others=(0.5,))
     score_by: str = choice("negative_elbo", *SCORES)
-    importance_samples: int = number(16, f"[1, {MOST_DRAWS}]")
+    importance_samples: int = number(16, f"[1, {MOST_DRAWS}]", measures=(LIKELIHOOD,))
     regret_steps: int = number(50, f"[1, {LONGEST}]", when={"score_by": REGRET})
     regret_rate: float = number(0.1, "(0, inf)", when={"score_by": REGRET})
     reduction: str = "mean"

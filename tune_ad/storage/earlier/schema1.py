@@ -190,7 +190,7 @@ def _quotes(search: Mapping[str, Any]) -> str:
 
 def upgraded_details(details: Mapping[str, Any]) -> Row:
     """A file of curves and histograms of schema 1, converted to schema 2."""
-    curves = dict(details.get("curves") or {})
+    curves = {"epoch": [], "learning_rate": [], **(details.get("curves") or {})}
     curves["replicas"] = _rows(curves.get("replicas") or {})
     kept = details.get("histograms") or {}
     histograms = [_histogram(title, counts) for title, counts in kept.items()]
