@@ -221,18 +221,8 @@ def why_nothing(study: StudyRecords) -> str:
     return "the winner has not been trained again on fresh seeds yet"
 
 
-def _winner(study: StudyRecords) -> list[_Tested]:
-    """The records of the winner on fresh seeds; records of an earlier winner are ignored."""
-    return _trained_again(study, [study.baselines])
-
-
-def _winner_of_each_baseline(study: StudyRecords) -> list[_Tested]:
-    """The same for the best trial of each baseline, in the order of the baselines."""
-    return _trained_again(study, [[name] for name in study.baselines])
-
-
-def _trained_again(study: StudyRecords, groups: Sequence[Sequence[str]]) -> list[_Tested]:
-    """The winner of each group of baselines, as far as it has records on fresh seeds."""
+def _trained_again(study: StudyRecords) -> list[_Tested]:
+    """The winners, as far as they have records on fresh seeds, without earlier winners."""
     planned = int(study.budget["evaluation_seeds"])
     tested = [
         _Tested(
@@ -241,7 +231,7 @@ def _trained_again(study: StudyRecords, groups: Sequence[Sequence[str]]) -> list
             planned=planned,
             fresh=True,
         )
-        for _, winner in winners(study.trials, study.rule, groups)
+        for _, winner in winners(study.trials, study.rule, study.plan.competing(study.baselines))
     ]
     return [winner for winner in tested if winner.records]
 
@@ -283,11 +273,11 @@ def _each_of(records: Sequence[TrialRecord]) -> list[_Tested]:
 
 
 QUOTATIONS: Mapping[str, Quotation] = {
-    "winner": Quotation("the winner, trained again on fresh seeds", True, _winner),
+    "winner": Quotation("the winner, trained again on fresh seeds", True, _trained_again),
     "winners": Quotation(
         "the best configuration of the baseline, trained again on fresh seeds",
         True,
-        _winner_of_each_baseline,
+        _trained_again,
     ),
     "oracle": Quotation(
         "the trial with the best test AUROC, which is optimistic", True, _best_on_test

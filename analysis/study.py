@@ -204,8 +204,7 @@ class StudyRecords:
         """The number of fresh seeds on which the winners of now are still to be trained again."""
         if not (self.retrains and self.stored.get("evaluate", True)):
             return 0
-        each = [[name] for name in self.baselines]
-        groups = each if self.quotes == "winners" else [self.baselines]
+        groups = self.plan.competing(self.baselines)
         trained = Counter(record.identity for record in self.evaluation)
         wanted = int(self.budget["evaluation_seeds"])
         return sum(

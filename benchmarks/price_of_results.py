@@ -12,7 +12,6 @@ import shlex
 import time
 from pathlib import Path
 
-from analysis.document.format import duration
 from analysis.evidence.costs import COSTS, Price
 from analysis.evidence.entries import RECORDS
 from analysis.evidence.questions import read
@@ -23,6 +22,7 @@ from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.provenance import hardware
 from tune_ad.storage.jsonl import write_atomically
+from tune_ad.wording import duration
 
 
 def price(words: list[str]) -> Price:

@@ -1,11 +1,13 @@
 """Words of messages and reports."""
 
+import math
 import os
 import re
 from collections.abc import Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
+TIME_UNITS = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff"
     "\U000e0000-\U000e007f]"
@@ -27,6 +29,18 @@ def either(texts: Iterable[str]) -> str:
     """
     *first, last = texts
     return " or ".join([", ".join(first), last] if first else [last])
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit of which it has at least one, with two significant digits.
+
+    >>> duration(0.7658), duration(15.1), duration(900), duration(11_000)
+    ('0.77 s', '15 s', '15 min', '3.1 h')
+    """
+    name, size = next((u for u in TIME_UNITS if seconds >= u[1]), TIME_UNITS[-1])
+    number = seconds / size
+    digits = 0 if number == 0 else max(0, 1 - math.floor(math.log10(number)))
+    return f"{number:.{digits}f} {name}"
 
 
 def count(number: int, noun: str) -> str:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from tune_ad.wording import count
 
 LONGEST_PART = 60  # maximum length of a name within a file name
-TIME_UNITS = (("days", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 
 def file_name(*parts: str) -> str:
@@ -57,18 +56,6 @@ def not_drawn(number: int, most: int) -> str:
     """
     more = number - most
     return f" {count(more, 'more class')} not drawn." if more > 0 else ""
-
-
-def duration(seconds: float) -> str:
-    """A time in the largest unit of which it has at least one, with two significant digits.
-
-    >>> duration(0.7658), duration(15.1), duration(900), duration(11_000)
-    ('0.77 s', '15 s', '15 min', '3.1 h')
-    """
-    name, size = next((u for u in TIME_UNITS if seconds >= u[1]), TIME_UNITS[-1])
-    number = seconds / size
-    digits = 0 if number == 0 else max(0, 1 - math.floor(math.log10(number)))
-    return f"{number:.{digits}f} {name}"
 
 
 def p_text(p: float) -> str:

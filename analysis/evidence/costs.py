@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.document.format import duration, in_words
+from analysis.document.format import in_words
 from analysis.evidence.entries import Entry
 from analysis.evidence.questions import QUESTIONS, Left
 from analysis.report.next_steps import settings
@@ -14,7 +14,7 @@ from analysis.report.render.markdown import escaped
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 from tune_ad.storage.json_files import check_kind, read_object
-from tune_ad.wording import count
+from tune_ad.wording import count, duration
 
 COSTS = "costs.json"
 """The estimates by the options of a command, written by `benchmarks/price_of_results.py`."""

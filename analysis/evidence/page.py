@@ -165,7 +165,7 @@ def _sources(entry: Entry) -> str:
         cost = (
             f"{count(len(study.trials), 'trial')} of {study.trials_planned}, "
             f"{_hours(study):.1f} hours (wall time, other work beside it) on "
-            f"{_hardware(study.stored)}."
+            f"{_hardware(study.stored)}.{_changes_of_code(study.stored)}"
         )
         parts.append(f"[Records of {study.name}]({RECORDS}/{study.name}): {escaped(cost)}")
         parts.append(f"    {repeating(study)}")
@@ -175,6 +175,15 @@ def _sources(entry: Entry) -> str:
 def _hours(study: StudyRecords) -> float:
     records = [*study.trials, *study.evaluation]
     return sum(record.seconds for record in records) / HOUR
+
+
+def _changes_of_code(stored: Mapping[str, Any]) -> str:
+    """After how many trials the code that computes numbers changed, as a further sentence."""
+    after = [int(run["trials_before"]) for run in stored.get("runs") or () if run.get("accepted")]
+    if not after:
+        return ""
+    trials = f"{in_words([*map(str, after)])} trial{'s' * (after != [1])}"
+    return f" What computes its numbers changed after {trials} (Provenance in the report)."
 
 
 def _hardware(stored: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from tune_ad.wording import count
 BETA = f"{PARAMS}beta"
 NAMES = ("rate", "mutual_information", "aggregate_divergence", "largest_estimate")
 LEAST_VALUES = 3
-Verdict = Literal["holds", "holds in part", "does not hold", "inconclusive"]
+ClaimVerdict = Literal["holds", "holds in part", "does not hold", "inconclusive"]
 
 
 class RateClaim(NamedTuple):
@@ -46,7 +46,7 @@ class RateClaim(NamedTuple):
     claim: str
     holds: int
     of: int
-    verdict: Verdict
+    verdict: ClaimVerdict
     detail: str
 
 
@@ -178,7 +178,7 @@ def _above(corners: Sequence[tuple[float, float]], rate: float, distortion: floa
 
 
 def _claim(label: str, claim: str, holds: int, of: int, detail: str) -> RateClaim:
-    verdict: Verdict = "holds in part"
+    verdict: ClaimVerdict = "holds in part"
     if holds == of:
         verdict = "holds"
     elif 2 * holds <= of:

@@ -11,11 +11,11 @@ from typing import Literal, NamedTuple
 from analysis.quoted import Result
 from analysis.stats.estimates import Estimate
 from tune_ad.sample_sizes import LEAST_SEEDS
+from tune_ad.storage.metric import CHANCE_AUROC
 
 RATES = ("rate", "kl")
 """Components of scores that are the rate: of a VAE, and of PGN without dropout."""
-CHANCE = 0.5
-Verdict = Literal["ranks anomalies", "ranks them backwards", "inconclusive"]
+RankingVerdict = Literal["ranks anomalies", "ranks them backwards", "inconclusive"]
 
 
 class RateRanking(NamedTuple):
@@ -34,7 +34,7 @@ class RateRanking(NamedTuple):
     params: dict[str, object]
     rate: Estimate
     score: Estimate
-    verdict: Verdict
+    verdict: RankingVerdict
 
 
 def rate_rankings(results: Sequence[Result]) -> list[RateRanking]:
@@ -50,10 +50,10 @@ def _rates(result: Result) -> Iterator[Estimate]:
     return (result.components[name] for name in RATES if name in result.components)
 
 
-def verdict(rate: Estimate) -> Verdict:
+def verdict(rate: Estimate) -> RankingVerdict:
     """The verdict on one AUROC; inconclusive with fewer than `LEAST_SEEDS` seeds."""
     if rate.n < LEAST_SEEDS or math.isnan(rate.low):
         return "inconclusive"
-    if rate.low > CHANCE:
+    if rate.low > CHANCE_AUROC:
         return "ranks anomalies"
-    return "ranks them backwards" if rate.high < CHANCE else "inconclusive"
+    return "ranks them backwards" if rate.high < CHANCE_AUROC else "inconclusive"

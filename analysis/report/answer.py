@@ -16,11 +16,11 @@ from analysis.stats.paired import NOT_ON_OTHER_IMAGES, HolmDecision, made
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 from tune_ad.selection import RULES, ranked, rule_value
+from tune_ad.storage.metric import CHANCE_AUROC
 from tune_ad.storage.records import State
 from tune_ad.wording import count
 
 RANKED = 10  # maximum number of effects in the summary; the section has all of them
-CHANCE = 0.5  # the AUROC of a score that tells nothing
 LIKE = 0.001  # rates that differ by less are given as one
 ENDINGS: tuple[State, ...] = ("pruned", "failed")
 
@@ -107,7 +107,7 @@ def _no_better_than_chance(findings: Findings) -> Iterator[str]:
         return
     for winner in ranked(study.trials, rule.name)[:1]:
         value = rule_value(winner, rule.name)
-        if value is not None and value <= CHANCE:
+        if value is not None and value <= CHANCE_AUROC:
             yield (
                 "Warning: no trial is better than chance (50 %) on the images that select: the "
                 f"best has {rule.shown(winner.metrics, value)}. Do not trust the choice; train "

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.stats.estimates import Coverage, ImageError
-from tune_ad.storage.score_ranks import PartRanks, thinned
+from tune_ad.sampling import thinned
+from tune_ad.storage.score_ranks import PartRanks
 
 
 def placements(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from tune_ad.data.groups import Groups
 from tune_ad.detectors.pgn import PGN
 from tune_ad.errors import UserError
 from tune_ad.pseudo_outliers import generators
+from tune_ad.sampling import thinned
 from tune_ad.search.budgets import Budget
 from tune_ad.storage import score_ranks
 from tune_ad.storage.metric import (
@@ -34,7 +35,6 @@ from tune_ad.storage.metric import (
     ScoreVariant,
 )
 from tune_ad.storage.records import TrialSpec
-from tune_ad.storage.score_ranks import thinned
 from tune_ad.training import kept_ranks as kept_ranks_module
 from tune_ad.training import scoring
 from tune_ad.training.kept_ranks import kept_ranks

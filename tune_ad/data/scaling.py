@@ -86,6 +86,10 @@ class Range(NamedTuple):
     low: float
     high: float
 
+    def mapped(self, images: Tensor) -> Tensor:
+        """Images of which `low` becomes 0 and `high` 1; other pixels may lie outside."""
+        return (images - self.low) / (self.high - self.low)
+
 
 SCALINGS: Mapping[str, Scaling] = MappingProxyType(
     {"unit": Scaling(unit), "minmax": Scaling(minmax), "gcn": Scaling(gcn, fitted=True)}

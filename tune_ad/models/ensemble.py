@@ -6,7 +6,6 @@ larger = more anomalous, without a unit. Standardisation does not change the ord
 model; it keeps a model with large scores from deciding alone.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,14 +14,15 @@ from torch import Tensor
 
 from tune_ad.models.conformal import Scores
 from tune_ad.models.member import Member
+from tune_ad.sampling import evenly_spaced
 
 REFERENCES = 1000
 """The maximum number of normal images by which the scores of a model are standardised."""
 
 
-def references(count: int) -> slice:
+def references(count: int) -> np.ndarray:
     """Which of so many normal images standardise scores: at most `REFERENCES`, evenly spaced."""
-    return slice(None, None, max(1, math.ceil(count / REFERENCES)))
+    return evenly_spaced(count, REFERENCES)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from tune_ad.models.conformal import Scores, Threshold
 from tune_ad.models.ensemble import Ensemble
 from tune_ad.models.heatmaps import RECONSTRUCTION, heatmaps
 from tune_ad.models.member import Member
+from tune_ad.sampling import evenly_spaced
 from tune_ad.storage.examples import ANOMALIES, NORMAL, NORMALS, RANDOM, Codes, Row, TaskExamples
 
 IMAGES = 8
@@ -153,16 +154,11 @@ def _picture(pixels: Tensor, largest: int = LARGEST) -> NDArray[np.uint8]:
     return pixels.permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def _thinned(positions: Tensor) -> Tensor:
-    """At most `CODES` of the positions, evenly spaced."""
-    count = min(len(positions), CODES)
-    return positions[torch.arange(count) * len(positions) // max(count, 1)]
-
-
 @torch.no_grad()
 def _codes(member: Member, judged: Judged) -> Codes | None:
     """The codes of a sample of the images; None if the detector has none, or too few images."""
-    groups = [_thinned(judged.normal), _thinned(judged.anomalous)]
+    sides = (judged.normal, judged.anomalous)
+    groups = [side[evenly_spaced(len(side), CODES)] for side in sides]
     positions = torch.cat(groups)
     if len(positions) < 3:
         return None

@@ -47,7 +47,7 @@ class MemberGraph(nn.Module):
         levels = pixels.float()
         images = SCALINGS[self.module.config.scaling].function(levels)
         if self.range is not None:
-            images = (images - self.range.low) / (self.range.high - self.range.low)
+            images = self.range.mapped(images)
         given = {name: self.get_buffer(place) for name, place in self.places.items()}
         for name, statistic in self.module.image_statistics.items():
             if name in self.used:

@@ -69,7 +69,7 @@ class Member:
         known = images.statistics.of(self.module.image_statistics, positions)
         scaled = images[:]
         if self.range is not None:
-            scaled = (scaled - self.range.low) / (self.range.high - self.range.low)
+            scaled = self.range.mapped(scaled)
         return scaled.contiguous(memory_format=torch.channels_last), {**self.noise, **known}
 
     @torch.no_grad()

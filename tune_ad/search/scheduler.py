@@ -91,9 +91,11 @@ class TrialScheduler:
         pruner: BasePruner = NopPruner()
         if pruning:
             pruner = SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=REDUCTION)
-        groups = [[name] for name in self.names] if self.in_turns else [self.names]
         self.studies = {
-            name: study for group in groups for study in [_quiet_study(pruner)] for name in group
+            name: study
+            for group in plan.traits.competing(self.names)
+            for study in [_quiet_study(pruner)]
+            for name in group
         }
 
     @property

@@ -231,7 +231,7 @@ class Study:
         """The number of trials that are trained again on fresh seeds; 0 if none is selected."""
         if not (self.selects and self.budget.evaluation_seeds):
             return 0
-        return min(self.trials, len(self.baselines)) if self.search.plan.traits.in_turns else 1
+        return min(self.trials, len(self.search.plan.traits.competing([*self.baselines])))
 
     def keeps(self, spec: TrialSpec) -> bool:
         """Whether the models of a trial are kept: of all trials, or of the winner's evaluation."""

@@ -104,6 +104,8 @@ def outsider_title(name: str) -> str:
 
 TRAIN_LOSS = Metric("train", "loss")
 TEST_AUROC = Metric("test", "auroc")
+CHANCE_AUROC = 0.5
+"""The AUROC of a score that tells nothing."""
 VALIDATION_AUROC = Metric("validation", "auroc")
 VALIDATION_DISTINCT = Metric("validation", "distinct")
 """Distinct scores of held-out images."""

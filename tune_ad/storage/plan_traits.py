@@ -1,5 +1,6 @@
 """The traits that a plan declares: the engine uses them, `study.json` stores them for reports."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -29,3 +30,14 @@ class PlanTraits(NamedTuple):
     def is_ablation(self) -> bool:
         """Whether it changes one parameter of the default at a time."""
         return self.changes_single_parameters and self.is_designed
+
+    def competing(self, baselines: Sequence[str]) -> list[list[str]]:
+        """The groups of baselines that have one winner each: one group, unless they take turns.
+
+        >>> PlanTraits("", in_turns=True).competing(["PGN", "AE"])
+        [['PGN'], ['AE']]
+
+        Args:
+            baselines: the names of all baselines.
+        """
+        return [[name] for name in baselines] if self.in_turns else [[*baselines]]

@@ -82,8 +82,8 @@ class PartRanks:
             name of the score variant; empty if none are stored.
         positions: the positions of all images of the part among the test images of their data
             set, ascending: of the normal images, then of each set of anomalies, as in `sizes`.
-            The images whose ranks are stored are those that `thinned` keeps. Empty for validation
-            images, and in files of earlier versions.
+            The images whose ranks are stored are those that `thinned` keeps
+            (`tune_ad.sampling`). Empty for validation images, and in files of earlier versions.
     """
 
     normal: np.ndarray
@@ -118,16 +118,6 @@ class PartRanks:
 
 ScoreRanks = Mapping[tuple[str, str], PartRanks]
 """The ranks of a trial by part ("validation" or "test") and name of the task."""
-
-
-def thinned(positions: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of the positions, evenly spaced.
-
-    >>> thinned(np.array([5, 6, 7, 8]), 2).tolist()
-    [5, 7]
-    """
-    count = min(len(positions), most)
-    return positions[np.arange(count) * len(positions) // max(count, 1)]
 
 
 def to_bytes(ranks: ScoreRanks) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from tune_ad.data.groups import Groups
+from tune_ad.sampling import evenly_spaced, thinned
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.scoring import ScoreKey
 from tune_ad.training.suite import Suite
@@ -92,13 +93,16 @@ def over_replicas(watched: Sequence[WatchedTerms]) -> dict[str, Steps]:
 
 def thinned_scores(scores: Groups[np.ndarray]) -> Groups[np.ndarray]:
     """An evenly spaced sample of at most `KEPT_SCORES` scores of each group."""
-    return scores.map(lambda values: values[:: -(-len(values) // KEPT_SCORES)])
+    return scores.map(lambda values: thinned(values, KEPT_SCORES))
 
 
 def thinned_steps(steps: Mapping[str, Steps]) -> dict[str, Steps]:
     """An evenly spaced sample of at most `KEPT_STEPS` steps; TensorBoard has all of them."""
     return {
-        name: {key: values[:: -(-len(values) // KEPT_STEPS)] for key, values in points.items()}
+        name: {
+            key: [values[k] for k in evenly_spaced(len(values), KEPT_STEPS)]
+            for key, values in points.items()
+        }
         for name, points in steps.items()
     }
 

@@ -7,7 +7,8 @@ import numpy as np
 from torch import Tensor
 
 from tune_ad.data.groups import Groups
-from tune_ad.storage.score_ranks import PartRanks, ScoreRanks, thinned
+from tune_ad.sampling import thinned
+from tune_ad.storage.score_ranks import PartRanks, ScoreRanks
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.scoring import VARIANT_IMAGES, PartScores
 from tune_ad.training.suite import Suite

@@ -31,8 +31,8 @@ import torch
 from tune_ad.data.groups import Groups
 from tune_ad.detectors.base import Numbers, Terms, variant_name
 from tune_ad.errors import DegenerateInputError
+from tune_ad.sampling import thinned
 from tune_ad.storage.metric import SEED_AGREEMENT, Metric, ScoreVariant, Values
-from tune_ad.storage.score_ranks import thinned
 from tune_ad.training.ranking import doubled_ranks
 from tune_ad.training.replicas.replica_set import ReplicaSet
 from tune_ad.training.score_metrics import (

@@ -22,9 +22,9 @@ from tune_ad.data import (
 from tune_ad.data.groups import Groups
 from tune_ad.pseudo_outliers import generators
 from tune_ad.randomness import numpy_stream
+from tune_ad.sampling import thinned
 from tune_ad.search.budgets import Budget
 from tune_ad.storage.metric import PSEUDO
-from tune_ad.storage.score_ranks import thinned
 
 PSEUDO_IMAGES = 500
 """The maximum number of held-out normal images of a task that pseudo-outliers are made from."""

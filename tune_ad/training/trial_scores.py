@@ -9,6 +9,7 @@ import torch
 
 from tune_ad.detectors.base import Numbers, ScoreSpace, Terms
 from tune_ad.errors import UserError, one_line
+from tune_ad.sampling import evenly_spaced
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.storage.metric import (
@@ -265,8 +266,7 @@ class TrialScores:
     def training_sample(self, task: str) -> torch.Tensor:
         """Evenly spaced training images of a task, at most as many as its normal test images."""
         split = self.suite.split(task)
-        train, count = split.train, min(len(split.train), len(split.test.normal))
-        return train[torch.arange(count) * len(train) // count]
+        return split.train[evenly_spaced(len(split.train), len(split.test.normal))]
 
     def stopping_metrics(self) -> dict[Metric, Values]:
         """With patience: the epoch of the best weights, and whether the last stage was stopped."""

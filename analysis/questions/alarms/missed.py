@@ -14,13 +14,13 @@ from analysis.quoted import Result
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.rank_aurocs import main_outsider, placements
 from analysis.study import StudyRecords
+from tune_ad.storage.metric import CHANCE_AUROC
 from tune_ad.wording import count
 
 COLOURS = "cividis"
 WRITTEN = 12  # largest number of columns in whose cells the numbers are written
 LONGEST_LEVEL = 4  # characters of a class name that is written horizontally
 DARK = 0.5  # the share of the range of colours below which a number is white
-CHANCE = 50.0  # per cent, where the range of colours begins
 STEP = 5  # per cent, to a multiple of which it begins lower if a number is lower
 
 
@@ -195,7 +195,7 @@ def colours_from(values: np.ndarray) -> float:
     >>> colours_from(np.array([99.0, 87.0])), colours_from(np.array([99.0, 43.0]))
     (50.0, 40.0)
     """
-    return min(CHANCE, float(np.floor(np.nanmin(values) / STEP) * STEP))
+    return min(100 * CHANCE_AUROC, float(np.floor(np.nanmin(values) / STEP) * STEP))
 
 
 def _texts(found: Missed, means: pd.DataFrame) -> list[str]:

@@ -12,7 +12,14 @@ from analysis.questions.claims.strata import BITS_PER_DIMENSION, RankedImages
 from analysis.questions.importance_weights import effective_numbers, is_spread
 from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
-from tune_ad.storage.metric import BITS_PER_DIM, STOPPED, Metric, ScoreVariant
+from tune_ad.storage.metric import (
+    BITS_PER_DIM,
+    OTHER_CLASSES,
+    STOPPED,
+    Metric,
+    ScoreVariant,
+    outsider_title,
+)
 from tune_ad.storage.records import TrialRecord
 from tune_ad.storage.score_ranks import PartRanks
 
@@ -35,7 +42,6 @@ SCORES = {"negative_elbo": "-ELBO", "negative_iwae": "-IWAE"}
 MAIN_SCORE = "score"  # a main score that is none of these
 NATS_PER_IMAGE = "nats per image"
 ALL_MODELS = "all models"  # the only stratum if no strata are declared
-OTHER_CLASSES = "the other classes"
 
 
 class Evidence(NamedTuple):
@@ -73,8 +79,7 @@ class Evidence(NamedTuple):
     @property
     def images(self) -> RankedImages:
         """The test images with their ranks."""
-        outsider = "" if self.outsider == OTHER_CLASSES else self.outsider
-        return RankedImages(self.suite, outsider, self.ranks)
+        return RankedImages(self.suite, self.outsider, self.ranks)
 
     @property
     def task(self) -> str:
@@ -87,7 +92,7 @@ class Evidence(NamedTuple):
     def title(self) -> str:
         """The task, the outsider set and the score in words."""
         score = SCORES.get(self.score, "the main score")
-        return f"{self.source} against {self.outsider}, by {score}"
+        return f"{self.source} against {outsider_title(self.outsider)}, by {score}"
 
 
 def evidence(study: StudyRecords, claim: Claim) -> list[Evidence]:
@@ -173,7 +178,7 @@ def _of_task(
             yield Evidence(
                 suite=task,
                 source=study.source_of(task),
-                outsider=metric.outsider or OTHER_CLASSES,
+                outsider=metric.outsider,
                 score=score,
                 main=column == str(metric),
                 bits=tuple(dict.fromkeys(filter(None, bits))),

@@ -30,7 +30,7 @@ from tune_ad.wording import count
 Outcome = Literal["fixes", "improves, does not fix", "no effect", "worsens", "inconclusive"]
 Reason = Callable[[Stratum], str]
 """Why a rule holds for a stratum, without a full stop; empty if it does not hold."""
-CHANCE_AUROC, FIXED_AUROC = 0.5, 0.9
+FIXED_AUROC = 0.9
 """AUROC of guessing, and the AUROC above which images of an outsider set count as detected."""
 
 

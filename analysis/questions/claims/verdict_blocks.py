@@ -23,7 +23,6 @@ from analysis.image_sampling import covered_by_all, covers
 from analysis.questions.claims.evidence import Evidence
 from analysis.questions.claims.models import bits_cell, metric_text, table_of, without_plateau
 from analysis.questions.claims.rules import (
-    CHANCE_AUROC,
     CLAIM_RULES,
     FIXED_AUROC,
     Judgement,
@@ -33,6 +32,7 @@ from analysis.questions.claims.strata import UNBOUNDED, Stratum
 from analysis.stats.estimates import MARGIN, Estimate, estimate
 from analysis.stats.paired import Equivalence
 from tune_ad.search.claim import Claim
+from tune_ad.storage.metric import CHANCE_AUROC
 from tune_ad.wording import count
 
 OUTCOME_TONES: dict[str, Tone] = {

@@ -52,7 +52,7 @@ TIMES = Unit(1, ".3g")
 SIGNED = (-1.0, 1.0)
 
 
-class Verdict(NamedTuple):
+class CollapseVerdict(NamedTuple):
     """The answer to one question.
 
     Attributes:
@@ -70,7 +70,7 @@ class Verdict(NamedTuple):
     n: int
 
 
-def verdicts(groups: Sequence[Sequence[Level]]) -> list[Verdict]:
+def verdicts(groups: Sequence[Sequence[Level]]) -> list[CollapseVerdict]:
     """The verdicts on every setting, then on biases for every pair of settings.
 
     Args:
@@ -84,13 +84,13 @@ def verdicts(groups: Sequence[Sequence[Level]]) -> list[Verdict]:
     return [*of_settings, *_biases(groups)]
 
 
-def _collapses(levels: Sequence[Level]) -> Verdict:
+def _collapses(levels: Sequence[Level]) -> CollapseVerdict:
     question, title = "Does the rate collapse?", levels[0].title
     last, before = levels[-1], levels[-2]
     rate = last.rate
 
-    def verdict(outcome: str, reason: str) -> Verdict:
-        return Verdict(title, question, outcome, reason, rate.n)
+    def verdict(outcome: str, reason: str) -> CollapseVerdict:
+        return CollapseVerdict(title, question, outcome, reason, rate.n)
 
     if why := _too_few(rate.n):
         return verdict("inconclusive", why)
@@ -112,12 +112,12 @@ def _collapses(levels: Sequence[Level]) -> Verdict:
     return verdict(_not_within(last), f"{where}, above {COLLAPSED}, and {change}")
 
 
-def _score_collapses(levels: Sequence[Level]) -> Verdict:
+def _score_collapses(levels: Sequence[Level]) -> CollapseVerdict:
     last = levels[-1]
     spread = last.numbers[SPREAD]
 
-    def verdict(outcome: str, reason: str) -> Verdict:
-        return Verdict(last.title, "Does the score collapse?", outcome, reason, spread.n)
+    def verdict(outcome: str, reason: str) -> CollapseVerdict:
+        return CollapseVerdict(last.title, "Does the score collapse?", outcome, reason, spread.n)
 
     if last.collapsed == last.models:
         models = count(last.models, "model")
@@ -155,7 +155,7 @@ def _not_within(level: Level) -> str:
     return f"has not collapsed within {level.epochs} epochs"
 
 
-def _auroc_suffers(levels: Sequence[Level]) -> Verdict:
+def _auroc_suffers(levels: Sequence[Level]) -> CollapseVerdict:
     first, last = levels[0], levels[-1]
     values = (last.aurocs - first.aurocs).dropna()
     contrast = [(last.ranks, 1.0), (first.ranks, -1.0)]
@@ -178,10 +178,10 @@ def _auroc_suffers(levels: Sequence[Level]) -> Verdict:
     else:
         outcome = "inconclusive"
         reason += f"; {test.refusal or 'neither a change nor its absence is shown'}"
-    return Verdict(levels[0].title, "Does AUROC suffer?", outcome, reason, change.n)
+    return CollapseVerdict(levels[0].title, "Does AUROC suffer?", outcome, reason, change.n)
 
 
-def _biases(groups: Sequence[Sequence[Level]]) -> Iterator[Verdict]:
+def _biases(groups: Sequence[Sequence[Level]]) -> Iterator[CollapseVerdict]:
     """The verdict on each pair of settings that differ in biases alone."""
     by_setting: dict[tuple[tuple[str, Any], ...], dict[bool, Sequence[Level]]] = {}
     for levels in groups:
@@ -193,22 +193,24 @@ def _biases(groups: Sequence[Sequence[Level]]) -> Iterator[Verdict]:
             yield _rate_with_biases(in_words_of(dict(others)), pair[True], pair[False])
 
 
-def _rate_with_biases(title: str, biased: Sequence[Level], plain: Sequence[Level]) -> Verdict:
+def _rate_with_biases(
+    title: str, biased: Sequence[Level], plain: Sequence[Level]
+) -> CollapseVerdict:
     without = {level.epochs: level.rates for level in plain}
     shared = [level for level in biased if level.epochs in without]
     ratios = pd.DataFrame({k.epochs: k.rates - without[k.epochs] for k in shared}).dropna()
     ratio = estimate(list(ratios.mean(axis=1)), UNBOUNDED) if len(shared) else estimate([])
     question = "Is the rate lower with biases?"
     if why := _too_few(ratio.n):
-        return Verdict(title, question, "inconclusive", why, ratio.n)
+        return CollapseVerdict(title, question, "inconclusive", why, ratio.n)
     reason = (
         f"rate with biases divided by that without: {geometric(ratio)}, geometric mean over "
         f"{count(len(shared), 'length')} of training"
     )
     if ratio.high < 0:
-        return Verdict(title, question, "lower", reason, ratio.n)
+        return CollapseVerdict(title, question, "lower", reason, ratio.n)
     outcome = "higher" if ratio.low > 0 else "inconclusive"
-    return Verdict(title, question, outcome, reason, ratio.n)
+    return CollapseVerdict(title, question, outcome, reason, ratio.n)
 
 
 def _too_few(n: int) -> str:

@@ -31,7 +31,7 @@ FEWEST_TREES = 16
 FULL_TRIALS = 64  # number of trials from which fewer trees suffice, as each tree sees more
 EVALUATORS = ("fANOVA", "PED-ANOVA")
 ABOVE, BELOW, BETWEEN = "above noise", "not distinguishable from noise", "undecided"
-CHANCE = "(a random number)"  # no parameter has such a name
+RANDOM_PARAMETER = "(a random number)"  # no parameter has such a name
 SEEDS = "seeds only"
 
 
@@ -280,10 +280,10 @@ def _study(observations: Observations, rows: np.ndarray, numbers: np.ndarray) ->
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it logs every study in memory
     study = optuna.create_study(direction="maximize")
     optuna.logging.set_verbosity(before)
-    space = {**observations.space, CHANCE: FloatDistribution(0.0, 1.0)}
+    space = {**observations.space, RANDOM_PARAMETER: FloatDistribution(0.0, 1.0)}
     rows_of_params = observations.params.to_dict("records")
     for k in rows:
-        params = {**rows_of_params[k], CHANCE: float(numbers[k])}
+        params = {**rows_of_params[k], RANDOM_PARAMETER: float(numbers[k])}
         value = float(observations.values[k])
         study.add_trial(create_trial(params=params, distributions=space, value=value))
     return study
@@ -294,7 +294,7 @@ def _fanova(study: optuna.Study, names: Sequence[str], trees: int, seed: int) ->
     from optuna.importance import FanovaImportanceEvaluator
 
     shares = FanovaImportanceEvaluator(n_trees=trees, seed=seed).evaluate(study)
-    return [shares[name] for name in (*names, CHANCE)]
+    return [shares[name] for name in (*names, RANDOM_PARAMETER)]
 
 
 def _ped_anova(study: optuna.Study, names: Sequence[str], quantile: float) -> list[float]:

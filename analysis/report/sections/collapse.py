@@ -16,7 +16,13 @@ from analysis.questions.collapse.levels import (
     geometric,
     training_lengths,
 )
-from analysis.questions.collapse.rules import COLLAPSED, NO_SPREAD, TIMES, Verdict, verdicts
+from analysis.questions.collapse.rules import (
+    COLLAPSED,
+    NO_SPREAD,
+    TIMES,
+    CollapseVerdict,
+    verdicts,
+)
 from analysis.report.findings import Findings
 from analysis.stats.estimates import MARGIN, Estimate, estimate
 from tune_ad.sample_sizes import LEAST_PAIRS, LEAST_SEEDS
@@ -75,7 +81,7 @@ def section(findings: Findings) -> Section | None:
     return Section("Does the score collapse?", blocks)
 
 
-def _verdicts(decided: Sequence[Verdict]) -> Table:
+def _verdicts(decided: Sequence[CollapseVerdict]) -> Table:
     rows = [
         {
             "setting": v.setting,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Section, Table, Text
-from analysis.document.format import duration, short
+from analysis.document.format import short
 from analysis.questions.health import (
     Health,
     costs,
@@ -17,7 +17,7 @@ from analysis.questions.health import (
 )
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
-from tune_ad.wording import count
+from tune_ad.wording import count, duration
 
 PLACE = 90
 WORDS = (

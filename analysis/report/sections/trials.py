@@ -6,13 +6,14 @@ import numbers
 import pandas as pd
 
 from analysis.document.blocks import Cell, Section, Table, Text
-from analysis.document.format import duration, short
+from analysis.document.format import short
 from analysis.frame import AUROC, CHOSEN, PARAMS
 from analysis.questions.ablation import changes
 from analysis.questions.sensitivity.response import is_measured, responses_of
 from analysis.report.findings import Findings
 from analysis.study import StudyRecords
 from tune_ad.selection import RULES
+from tune_ad.wording import duration
 
 PLACE = 80
 MOST_ROWS = 20

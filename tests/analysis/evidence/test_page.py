@@ -15,7 +15,16 @@ import pytest
 from analysis.document.blocks import Section, Table
 from analysis.evidence.costs import Known, _rest
 from analysis.evidence.entries import entries
-from analysis.evidence.page import BEGIN, END, NOT_SELECTED, _hardware, leading, page, write
+from analysis.evidence.page import (
+    BEGIN,
+    END,
+    NOT_SELECTED,
+    _changes_of_code,
+    _hardware,
+    leading,
+    page,
+    write,
+)
 from analysis.evidence.papers import contradictions
 from analysis.questions.claims.published import MEAN, tables
 from analysis.questions.claims.published.cells import NOT_COMPARABLE
@@ -366,6 +375,15 @@ def test_every_machine_of_a_study_is_named(folder):
     begun = stored | {"hardware": {"processor": "one"}, "runs": [run, run]}
     assert _hardware(begun) == "one and two", "the first trials noted no run"
     assert _hardware(begun | {"runs": [run | {"trials_before": 0}, run]}) == "two"
+
+
+def test_a_study_during_which_the_code_changed_says_so(folder):
+    assert _changes_of_code({}) == ""
+    runs = [{"trials_before": number, "accepted": why} for number, why in ((0, []), (1, ["x"]))]
+    said = " What computes its numbers changed after 1 trial (Provenance in the report)."
+    assert _changes_of_code({"runs": runs}) == said
+    runs.append({"trials_before": 3, "accepted": ["y"]})
+    assert "changed after 1 and 3 trials" in _changes_of_code({"runs": runs})
 
 
 def test_the_details_of_a_finding_are_on_the_page_alone(folder):

@@ -18,19 +18,7 @@ from tune_ad.storage.budget import restrictions
 from tune_ad.storage.kept_models import KEEP_MODELS
 from tune_ad.storage.precision import AUTO, FLOAT32, in_words
 from tune_ad.training.replicas.paths import bfloat16_is_faster, why_float32
-from tune_ad.wording import count, either
-
-
-def duration(seconds: float) -> str:
-    """A duration in its largest fitting unit.
-
-    >>> duration(95), duration(5000), duration(2e6)
-    ('1.6 min', '1.4 h', '23.1 days')
-    """
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
+from tune_ad.wording import count, duration, either
 
 
 def opening(session: Session) -> str:

@@ -1,7 +1,7 @@
 """What a study has still to train: trials of the search, and the winners on fresh seeds."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tune_ad.selection import winners
 from tune_ad.storage.folder import StudyFolder
@@ -39,20 +39,14 @@ def missing_evaluations(
     study = folder.read_study()["study"]
     trials, evaluation = folder.read_trials(), folder.read_evaluation()
     missing = []
-    for place, winner in winners(trials, selection, _competing(study)):
+    groups = PlanTraits(**study["plan"]["traits"]).competing([*study["baselines"]])
+    for place, winner in winners(trials, selection, groups):
         finished = [record for record in evaluation if record.identity == winner.identity]
         trained = {record.replicas[0].seed for record in finished}
         first = place * len(fresh_seeds)
         seeds = {first + k: seed for k, seed in enumerate(fresh_seeds) if seed not in trained}
         missing.append(Retraining(winner.number, seeds, finished))
     return missing
-
-
-def _competing(study: Mapping[str, Any]) -> list[list[str]]:
-    """The groups of baselines that have a winner each."""
-    names = list(study["baselines"])
-    in_turns = PlanTraits(**study["plan"]["traits"]).in_turns
-    return [[name] for name in names] if in_turns else [names]
 
 
 def is_complete(

@@ -26,6 +26,7 @@ from tune_ad.storage.folder import StudyFolder
 NUMBERS = (
     "randomness.py",
     "sample_sizes.py",
+    "sampling.py",
     "storage/metric.py",
     "storage/score_ranks.py",
     "data",

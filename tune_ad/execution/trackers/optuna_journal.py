@@ -215,9 +215,9 @@ class OptunaJournal(Callback):
         study = self.study
         if not study.winners:
             return
-        names, fresh = list(study.baselines), self.folder.read_evaluation()
-        groups = [[name] for name in names] if study.search.plan.traits.in_turns else [names]
-        for place, winner in winners(self.folder.read_trials(), study.selection, groups):
+        fresh = self.folder.read_evaluation()
+        groups = study.search.plan.traits.competing([*study.baselines])
+        for _, winner in winners(self.folder.read_trials(), study.selection, groups):
             tested = [record for record in fresh if record.identity == winner.identity]
             aurocs = {
                 str(record.replicas[0].seed): mean(record.metrics.get(TEST_AUROC, []))
@@ -229,7 +229,7 @@ class OptunaJournal(Callback):
                 "test AUROC by fresh seed": aurocs,
                 "mean": mean(list(aurocs.values())),
             }
-            name = f"winner ({names[place]})" if len(groups) > 1 else "winner"
+            name = f"winner ({winner.baseline})" if len(groups) > 1 else "winner"
             self._written.set_study_user_attr(self.copy, name, noted)
 
     def _result(self, record: TrialRecord) -> tuple[TrialState, float | None]:

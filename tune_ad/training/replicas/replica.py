@@ -188,7 +188,7 @@ class Replica:
         """Images by index, in channels-last memory format and mapped by the fitted scaling."""
         images = self.images[indices]
         if self.range is not None:
-            images = (images - self.range.low) / (self.range.high - self.range.low)
+            images = self.range.mapped(images)
         return images.contiguous(memory_format=torch.channels_last)
 
     def chunks(self, values: Tensor) -> Sequence[Tensor]:
