@@ -1,6 +1,6 @@
 """The questions of the page with their studies and reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,22 +66,33 @@ def entries(folder: Path) -> list[Entry]:
         )
     studies = {name: StudyRecords.read(path) for name, path in stored.items()}
     reports = {one.report: _report(one, [studies[name] for name in one.folders]) for one in asked}
-    return [
-        _entry(one, tuple(studies[name] for name in one.folders), reports[one.report])
-        for one in asked
-    ]
+    of_reports = {one.report: tuple(studies[name] for name in one.folders) for one in asked}
+    return [_entry(one, of_reports, reports) for one in asked]
 
 
 def _report(asked: Asked, studies: Sequence[StudyRecords]) -> Document:
     return rules_document(studies) if asked.studies else document(studies[0])
 
 
-def _entry(asked: Asked, studies: tuple[StudyRecords, ...], report: Document) -> Entry:
+def _entry(
+    asked: Asked,
+    studies: Mapping[str, tuple[StudyRecords, ...]],
+    reports: Mapping[str, Document],
+) -> Entry:
+    """A question, answered.
+
+    Args:
+        asked: the question.
+        studies: the records behind each report, by its name.
+        reports: the reports by name.
+    """
+    report = reports[asked.report]
     finding, details = report.lead.partition("\n")[0], ""
     if asked.finding:
-        finding, details = words(asked, report)
-        finding = _so_far(asked, studies) + finding
-    return Entry(asked, finding, details, studies, report, _figure(asked, report))
+        finding, details = words(asked, reports)
+        quoted = [study for name in asked.sources for study in studies[name]]
+        finding = _so_far(asked, quoted) + finding
+    return Entry(asked, finding, details, studies[asked.report], report, _figure(asked, report))
 
 
 def _so_far(asked: Asked, studies: Sequence[StudyRecords]) -> str:

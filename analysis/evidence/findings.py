@@ -12,11 +12,15 @@ from tune_ad.errors import UserError, did_you_mean
 NOTHING = ("", "none", "nan")
 
 
-def words(asked: Asked, report: Document) -> tuple[str, str]:
+def words(asked: Asked, reports: Mapping[str, Document]) -> tuple[str, str]:
     """The finding of a question, and its details, with their numbers.
 
+    Args:
+        asked: the question.
+        reports: all reports by name.
+
     Raises:
-        UserError: if a number is not in the report, or is not what the words take for granted.
+        UserError: if a number is not in its report, or is not what the words take for granted.
     """
     texts = (asked.finding, asked.details)
     try:
@@ -29,18 +33,21 @@ def words(asked: Asked, report: Document) -> tuple[str, str]:
             f"the finding of {asked.question!r} and its `numbers` do not name the same: "
             f"{', '.join(odd)}"
         )
-    tables = {table.name: table for table in report.all_tables()}
+    for name in asked.sources:
+        if name not in reports:
+            hint = did_you_mean(name, reports) or f"there are {', '.join(reports)}"
+            raise UserError(f"{asked.question!r} quotes {name!r}, which is no report; {hint}")
+    tables = {
+        name: {table.name: table for table in reports[name].all_tables()} for name in asked.sources
+    }
     numbers = {
-        name: _checked(asked, name, number, _cell(asked, number, tables))
+        name: _checked(
+            asked, name, number, _cell(asked, number, tables[number.report or asked.report])
+        )
         for name, number in asked.numbers.items()
     }
     finding, details = (text.format(**numbers) for text in texts)
     return finding, details
-
-
-def tables_of(asked: Asked) -> list[str]:
-    """The names of the tables that the numbers of a finding come from, each once."""
-    return list(dict.fromkeys(number.table for number in asked.numbers.values()))
 
 
 def _cell(asked: Asked, number: Number, tables: Mapping[str, Table]) -> Cell:

@@ -10,7 +10,6 @@ from analysis.document.blocks import Document, Figure, Section, Text
 from analysis.document.format import in_words
 from analysis.evidence.costs import not_run
 from analysis.evidence.entries import RECORDS, REPORTS, Entry, entries
-from analysis.evidence.findings import tables_of
 from analysis.evidence.papers import contradictions
 from analysis.evidence.questions import read
 from analysis.report.next_steps import repeating
@@ -130,9 +129,13 @@ def _answer(entry: Entry, text: str) -> str:
 
 
 def _shown_by(entry: Entry) -> str:
-    """Links to the report and to the tables that the numbers of the finding come from."""
-    files = [f"[{name}]({entry.place}/tables/{name}.csv)" for name in tables_of(entry.asked)]
-    return ", ".join([f"[report]({entry.place}/report.md)", *files])
+    """Links to the reports and the tables that the numbers of the finding come from."""
+    links = []
+    for report, tables in entry.asked.sources.items():
+        title = "report" if report == entry.asked.report else escaped(report)
+        links.append(f"[{title}]({REPORTS}/{report}/report.md)")
+        links += [f"[{name}]({REPORTS}/{report}/tables/{name}.csv)" for name in tables]
+    return ", ".join(links)
 
 
 def _picture(entry: Entry, figure: Figure, place: str, text: str) -> str:

@@ -8,7 +8,8 @@ The file holds, in the order of importance, a table `[[asked]]` for each questio
   is a name in braces, such as `{loss}`, and is looked up in a table of the report by the entry of
   that name in `numbers`:
   `{table = "effects", row = {change = "bias = False (from True)"}, column = "difference"}`.
-  `tone`, `above` and `below` say what the words take for granted about that number;
+  `tone`, `above` and `below` say what the words take for granted about that number; `report`
+  names the report of another question that the table stands in;
 - `details`, optional: what follows the finding on the page, with such numbers too;
 - `about`, optional: the baselines that the finding is about, if it is not about all; it does not
   begin with how far its study is once their trials have ended;
@@ -32,6 +33,7 @@ NUMBER_KIND: Kind = {
     "table": str,
     "column": str,
     "row?": {"*": str},
+    "report?": str,
     "tone?": frozenset({"better", "worse", "alike", "unsure"}),
     "above?": NUMBER,
     "below?": NUMBER,
@@ -61,6 +63,7 @@ class Number:
         table: the name of a table of the report.
         column: the column of the number.
         row: texts of cells of one row, by column, enough to find it.
+        report: the name of the report; empty = that of the question.
         tone: the outcome of its test, such as "better", that the words take for granted.
         above: a value, in the unit of the table's files, below which the words are wrong.
         below: a value above which they are wrong.
@@ -69,6 +72,7 @@ class Number:
     table: str
     column: str
     row: Mapping[str, str] = field(default_factory=dict)
+    report: str = ""
     tone: str = ""
     above: float | None = None
     below: float | None = None
@@ -98,6 +102,16 @@ class Asked:
     def report(self) -> str:
         """The folder of the report: the name of the question's study, or of the question."""
         return self.study or self.name
+
+    @property
+    def sources(self) -> dict[str, list[str]]:
+        """The names of the tables that the numbers come from, by report, its own first."""
+        found: dict[str, list[str]] = {self.report: []}
+        for number in self.numbers.values():
+            tables = found.setdefault(number.report or self.report, [])
+            if number.table not in tables:
+                tables.append(number.table)
+        return found
 
 
 @dataclass(frozen=True)

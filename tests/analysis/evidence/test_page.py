@@ -386,6 +386,25 @@ def test_a_study_during_which_the_code_changed_says_so(folder):
     assert "changed after 1 and 3 trials" in _changes_of_code({"runs": runs})
 
 
+def test_a_finding_can_quote_the_report_of_another_question(folder):
+    question = 'question = "Does width help?"\n'
+    number = (
+        'other = { report = "first", table = "classes", column = "test AUROC", '
+        'row = { class = "mean over 2 classes" } }\n'
+    )
+    quoting = FINDING.replace("points (", "points from {other} (")
+    asked(folder, question, f"{question}{quoting}{number}")
+    (second, _) = entries(folder)
+    assert "points from 62.5 " in second.finding
+    text = page(folder, entries(folder))
+    assert "[first](reports/first/report.md), [classes](reports/first/tables/classes.csv))" in text
+    change_study(folder, "first", budget=OF_FIVE)
+    assert entries(folder)[0].finding.startswith("So far, "), "the other study is not complete"
+    asked(folder, question, f"{question}{quoting}{number.replace('first', 'fist')}")
+    with pytest.raises(UserError, match="quotes 'fist', which is no report; did you mean"):
+        entries(folder)
+
+
 def test_the_details_of_a_finding_are_on_the_page_alone(folder):
     question = 'question = "Does width help?"\n'
     details = 'details = "Once more: p = {p}."\n'
