@@ -69,6 +69,8 @@ def _selected(shown: Sequence[Entry]) -> list[str]:
 def write(folder: Path, readme: Path | None = None) -> None:
     """Write the page, the reports and the lines of the README; other reports are removed.
 
+    Reports have no files for print, which nobody reads in a repository.
+
     Args:
         folder: the folder of records and questions.
         readme: the README that begins with the first findings; None = none.
@@ -80,7 +82,7 @@ def write(folder: Path, readme: Path | None = None) -> None:
     text = page(folder, shown)
     led = None if readme is None else leading(readme, folder, shown)
     for place, entry in {entry.place: entry for entry in shown}.items():
-        export(entry.report, folder / place)
+        export(entry.report, folder / place, for_print=False)
     for path in (folder / REPORTS).glob("*"):
         if f"{REPORTS}/{path.name}" not in {entry.place for entry in shown}:
             shutil.rmtree(path)

@@ -29,7 +29,7 @@ class ExportedReport(NamedTuple):
     latex: Path
 
 
-def export(document: Document, folder: Path) -> ExportedReport:
+def export(document: Document, folder: Path, for_print: bool = True) -> ExportedReport:
     """Write a report into a folder, each file atomically.
 
     `report.html`, `report.md`, `report.tex`; `tables/<name>.csv` of every table that is not empty;
@@ -39,6 +39,7 @@ def export(document: Document, folder: Path) -> ExportedReport:
     Args:
         document: the report.
         folder: the folder of the files.
+        for_print: whether `report.tex` and the figures as PDF are written, too.
 
     Raises:
         ValueError: if the name of a table or figure is not a plain file name, or is used twice.
@@ -48,10 +49,13 @@ def export(document: Document, folder: Path) -> ExportedReport:
     figures = [render_figure(figure) for figure in document.figures()]
     texts = (html(document, figures), markdown(document), latex(document))
     _clean(folder / "tables", _tables(document, folder / "tables"))
-    _clean(folder / "figures", _figures(figures, folder / "figures"))
+    _clean(folder / "figures", _figures(figures, folder / "figures", for_print))
     written = ExportedReport(folder / "report.html", folder / "report.md", folder / "report.tex")
     for path, text in zip(written, texts, strict=True):
-        write_atomically(path, text)
+        if for_print or path != written.latex:
+            write_atomically(path, text)
+        else:
+            path.unlink(missing_ok=True)
     return written
 
 
@@ -74,13 +78,15 @@ def _tables(document: Document, folder: Path) -> set[Path]:
     return written
 
 
-def _figures(figures: list[RenderedFigure], folder: Path) -> set[Path]:
+def _figures(figures: list[RenderedFigure], folder: Path, for_print: bool) -> set[Path]:
     written = set()
     for figure in figures:
         svg, pdf = folder / f"{figure.name}.svg", folder / f"{figure.name}.pdf"
         write_atomically(svg, on_paper(figure))
-        write_atomically(pdf, figure.pdf)
-        written |= {svg, pdf}
+        written.add(svg)
+        if for_print:
+            write_atomically(pdf, figure.pdf)
+            written.add(pdf)
     return written
 
 

@@ -1,6 +1,7 @@
 """Figures as SVG and PDF, drawn once for all formats; the same figure gives the same bytes."""
 
 import io
+import re
 import xml.etree.ElementTree as ET
 from typing import NamedTuple
 
@@ -18,6 +19,8 @@ GROWTH = 1.25  # the largest width of a figure in a page, as a multiple of its o
 LEAST_LETTERS = 8.0  # pixels of a page, below which the figure scrolls instead of shrinking
 POINT = 4 / 3  # pixels
 GROUND = "var(--paper)"  # of a page
+OUTLINE = re.compile(r' d="[^"]*"')
+LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 SHRINKING = LEAST_LETTERS / (POINT * theme.LEAST_SIZE)
 """The smallest width of a figure in a page, as a multiple of its own width."""
 
@@ -56,8 +59,13 @@ def _svg(drawing: Drawing) -> str:
     file = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     drawing.savefig(file, format="svg", metadata=nothing)
-    text = file.getvalue()
+    text = OUTLINE.sub(_shortened, file.getvalue())
     return marks.with_titles(drawing, text[text.index("<svg") :])
+
+
+def _shortened(outline: re.Match[str]) -> str:
+    """An outline whose coordinates have two digits, a hundredth of a point, after the point."""
+    return LONG_NUMBER.sub(lambda number: f"{float(number[0]):.2f}", outline[0])
 
 
 def _pdf(drawing: Drawing) -> bytes:

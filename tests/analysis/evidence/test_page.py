@@ -124,6 +124,10 @@ def test_a_refusal_is_one_line_with_exit_code_2(folder):
     assert line.startswith("error: ") and "a question" in line
 
 
+def test_records_and_reports_are_less_than_60_megabytes():
+    assert sum(path.stat().st_size for path in RESULTS.rglob("*") if path.is_file()) < 60e6
+
+
 @pytest.mark.slow
 def test_the_page_and_the_readme_of_this_project_are_what_its_records_say():
     shown = entries(RESULTS)

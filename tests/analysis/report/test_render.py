@@ -276,6 +276,25 @@ def test_export_removes_what_an_earlier_report_left(tmp_path):
     assert left == {"report.html", "report.md", "report.tex", "notes.txt"}
 
 
+def test_a_report_that_nobody_prints_has_no_files_for_print(tmp_path):
+    export.export(document(), tmp_path)
+    export.export(document(), tmp_path, for_print=False)
+    left = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {".html", ".md", ".csv", ".svg"}
+
+
+def test_outlines_are_exact_to_a_hundredth_of_a_point():
+    def draw():
+        canvas = theme.canvas()
+        canvas.one.plot(np.linspace(0, 1, 7), np.sqrt(np.arange(7)))
+        return canvas.figure
+
+    outlines = re.findall(r' d="([^"]*)"', render_figure(Figure("f", draw)).svg)
+    numbers = [number for outline in outlines for number in re.findall(r"-?[\d.]+", outline)]
+    assert any("." in number for number in numbers)
+    assert all(len(number.partition(".")[2]) <= 2 for number in numbers)
+
+
 @pytest.mark.parametrize("name", ["../x", "a b", "", "<b>", "a/b"])
 def test_export_refuses_a_name_that_is_no_file_name(tmp_path, name):
     with pytest.raises(ValueError, match="letters, digits"):
