@@ -32,9 +32,11 @@ CAPTION = (
 )
 DETAILS = (
     "Regrets are cross-fitted: the best configuration is found on one part of the seeds and "
-    "compared on another, so that luck is not counted as regret; a mean can lie below 0 by luck. "
-    "Classes of one data set share their images and are not independent, so that intervals and p "
-    "over them are too small rather than too large; other data sets may differ by more."
+    "compared on another, so that luck is not counted as regret. A rule that has seen the models "
+    "that are tested profits from their luck and can beat what is best on the other part; then "
+    "its regret is below 0. Classes of one data set share their images and are not independent, "
+    "so that intervals and p over them are too small rather than too large; other data sets may "
+    "differ by more."
 )
 
 

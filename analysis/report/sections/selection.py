@@ -33,7 +33,8 @@ COMPUTED = (
     "Regret by class: a trial is selected for each class alone. Regrets and rank correlations, of "
     "the value of the rule with test AUROC over the trials, are means over the classes [95 % "
     "interval of Student's t over n classes]; of a single class, regrets are means over n seeds "
-    "and the correlation has no interval. Regrets can lie below 0 by luck."
+    "and the correlation has no interval. A rule that has seen the models that are tested profits "
+    "from their luck, so that its regret can lie below 0."
 )
 ENSEMBLES = (
     "Test AUROC of the mean rank of the scores of several trials (a hyperparameter ensemble), "
