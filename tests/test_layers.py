@@ -12,7 +12,7 @@ import tune_ad
 
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
-    "errors host randomness sample_sizes signals silent wording",
+    "errors host randomness sample_sizes sampling signals silent wording",
     "array_files extensions local_paths own_imports",
     "storage tensorboard pseudo_outliers",
     "data selection",
@@ -172,6 +172,7 @@ def test_analysis_knows_records_and_selection_alone():
         "storage.",
         "errors",
         "sample_sizes",
+        "sampling",
         "wording",
         "selection",
         "pseudo_outliers",
