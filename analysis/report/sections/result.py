@@ -20,7 +20,7 @@ from analysis.questions.sensitivity.edges import edges
 from analysis.quoted import ABOUT_OUTSIDERS, SCORE, Result
 from analysis.report.findings import Findings
 from analysis.report.meanings import explained
-from analysis.stats.estimates import Estimate
+from analysis.stats.estimates import ALIKE, Estimate
 from analysis.study import StudyRecords
 from tune_ad.storage.precision import FLOAT32
 from tune_ad.wording import count
@@ -211,7 +211,7 @@ def _score_rows(result: Result) -> list[dict[str, object]]:
         row: dict[str, object] = {"baseline": result.label, "score": title}
         row |= {name: _cell(auroc) if auroc else "" for name, auroc in aurocs.items()}
         measured = [auroc for auroc in aurocs.values() if auroc]
-        varies = any(auroc.std > 0 for auroc in measured)
+        varies = any(auroc.std > ALIKE for auroc in measured)
         row["n"] = max(auroc.n for auroc in measured) if varies else 1
         rows.append(row)
     return rows
