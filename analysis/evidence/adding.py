@@ -12,6 +12,7 @@ from tune_ad.errors import UserError
 from tune_ad.storage import score_ranks
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.jsonl import replaced
+from tune_ad.storage.metric import is_component
 
 Run = tuple[str, int | None]
 """The identity of a trial, and the seed if it is the winner on a fresh seed."""
@@ -20,9 +21,10 @@ Run = tuple[str, int | None]
 def add(study: Path, folder: Path) -> Path:
     """Copy the records of a study, whole or as far as it has been run, in place of earlier ones.
 
-    Left out are event files, kept models, examples of images and reports; and the ranks by score
-    variants (see `tune_ad.storage.score_ranks`), which are most of the size, of trials that no
-    report uses them of: those that are neither quoted nor compared with one changed parameter.
+    Left out are event files, kept models, examples of images and reports; and of trials that are
+    not quoted the ranks by score variants (see `tune_ad.storage.score_ranks`), which are most of
+    the size; those by a part of the score are kept where trials are compared by one changed
+    parameter, since reports compare them by each part.
 
     Args:
         study: the folder of the study.
@@ -73,11 +75,10 @@ def _copy(source: StudyFolder, copy: StudyFolder) -> None:
         runs += [(record.identity, replica.seed) for replica in record.replicas]
     _copy_files(_details(source, copy, runs))
     records = StudyRecords.read(copy.path)
-    if not records.plan.changes_single_parameters:
-        quoted = {r.identity for result in results(records) for r in result.tested}
-        for run in runs:
-            if run[0] not in quoted:
-                _leave_out_variants(copy, run)
+    quoted = {r.identity for result in results(records) for r in result.tested}
+    for run in runs:
+        if run[0] not in quoted:
+            _leave_out_variants(copy, run, keeps_parts=records.plan.changes_single_parameters)
 
 
 def _copy_files(pairs: Iterable[tuple[Path, Path]]) -> None:
@@ -96,8 +97,12 @@ def _details(
         yield source.ranks(*run), copy.ranks(*run)
 
 
-def _leave_out_variants(copy: StudyFolder, run: Run) -> None:
+def _leave_out_variants(copy: StudyFolder, run: Run, keeps_parts: bool) -> None:
     ranks = copy.read_ranks(*run)
     if any(part.variants for part in ranks.values()):
-        fewer = {name: replace(part, variants={}) for name, part in ranks.items()}
+        kept = {
+            key: {n: v for n, v in part.variants.items() if keeps_parts and is_component(n)}
+            for key, part in ranks.items()
+        }
+        fewer = {key: replace(part, variants=kept[key]) for key, part in ranks.items()}
         copy.ranks(*run).write_bytes(score_ranks.to_bytes(fewer))

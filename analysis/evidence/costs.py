@@ -139,7 +139,8 @@ def _rest(study: StudyRecords, known: Known) -> Iterator[str]:
             _of_baseline(study, name, number, known)
             for name, number in study.left_by_baseline.items()
         ]
-        of_all = f"{count(study.trials_left, 'trial')} of {study.trials_planned} are left"
+        verb = "is" if study.trials_left == 1 else "are"
+        of_all = f"{count(study.trials_left, 'trial')} of {study.trials_planned} {verb} left"
         yield f"{study.name}: {of_all}: {in_words(parts)}."
     elif study.fresh_left:
         yield f"{study.name}: {count(study.fresh_left, 'fresh seed')} of the winner are left."

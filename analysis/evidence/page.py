@@ -26,7 +26,7 @@ BRACKETS = (
     "±: standard deviation over seeds; brackets: 95 % interval, of which each report says what it "
     "covers; points: hundredths of AUROC."
 )
-NOT_SELECTED = "Nothing was selected: every configuration was fixed before its study ran."
+NOT_SELECTED = "No configuration was selected: all were fixed before their study ran."
 ABOUT = (
     "What the studies of this project have shown, the most important first. `make results` makes "
     f"this page from the records in `records/`; no number is written by hand. {BRACKETS}"

@@ -86,9 +86,13 @@ class Range(NamedTuple):
     low: float
     high: float
 
-    def mapped(self, images: Tensor) -> Tensor:
-        """Images of which `low` becomes 0 and `high` 1; other pixels may lie outside."""
-        return (images - self.low) / (self.high - self.low)
+
+def mapped(images: Tensor, fitted: Range) -> Tensor:
+    """Images of which `low` becomes 0 and `high` 1; other pixels may lie outside.
+
+    A function, because PyTorch's exporter follows no method of a named tuple.
+    """
+    return (images - fitted.low) / (fitted.high - fitted.low)
 
 
 SCALINGS: Mapping[str, Scaling] = MappingProxyType(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tune_ad.data.image_statistics import Statistic
-from tune_ad.data.scaling import SCALINGS
+from tune_ad.data.scaling import SCALINGS, mapped
 from tune_ad.errors import UserError
 from tune_ad.models.conformal import Scores
 from tune_ad.models.ensemble import Ensemble, Standardisation
@@ -47,7 +47,7 @@ class MemberGraph(nn.Module):
         levels = pixels.float()
         images = SCALINGS[self.module.config.scaling].function(levels)
         if self.range is not None:
-            images = self.range.mapped(images)
+            images = mapped(images, self.range)
         given = {name: self.get_buffer(place) for name, place in self.places.items()}
         for name, statistic in self.module.image_statistics.items():
             if name in self.used:

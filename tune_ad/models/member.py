@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tune_ad.data import ScaledImages
+from tune_ad.data.scaling import mapped
 from tune_ad.detectors.base import Detector, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
@@ -69,7 +70,7 @@ class Member:
         known = images.statistics.of(self.module.image_statistics, positions)
         scaled = images[:]
         if self.range is not None:
-            scaled = self.range.mapped(scaled)
+            scaled = mapped(scaled, self.range)
         return scaled.contiguous(memory_format=torch.channels_last), {**self.noise, **known}
 
     @torch.no_grad()

@@ -30,9 +30,9 @@ PREFERRED = ("validation", "pseudo_outliers")
 """The rules of `--selection auto`, in this order.
 
 Validation needs labelled anomalies. Of the rules without labels the other one lost nothing
-measurable over ten classes of two data sets (`docs/results/README.md`). Rotated images alone did as
-well there, but say nothing where normal images have no upright position; the median over several
-kinds of pseudo-outliers does not hang on one kind.
+measurable over ten classes of two data sets (`docs/results/README.md`). Rotated images alone did
+as well there, but say nothing where normal images have no upright position; the median over
+several kinds of pseudo-outliers does not hang on one kind.
 """
 
 

@@ -136,6 +136,15 @@ class ScoreVariant(NamedTuple):
         return cls("", name)
 
 
+def is_component(name: str) -> bool:
+    """Whether the name of a score variant is that of a component of the score.
+
+    >>> is_component("kl"), is_component(str(ScoreVariant("mc_samples", 5)))
+    (True, False)
+    """
+    return "=" not in name
+
+
 Metrics = Mapping[Metric, Values]
 
 

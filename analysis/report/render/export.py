@@ -39,7 +39,8 @@ def export(document: Document, folder: Path, for_print: bool = True) -> Exported
     Args:
         document: the report.
         folder: the folder of the files.
-        for_print: whether `report.tex` and the figures as PDF are written, too.
+        for_print: whether `report.tex` and the figures as PDF are written, too; otherwise the
+            files of figures are as small as they can be.
 
     Raises:
         ValueError: if the name of a table or figure is not a plain file name, or is used twice.
@@ -82,7 +83,7 @@ def _figures(figures: list[RenderedFigure], folder: Path, for_print: bool) -> se
     written = set()
     for figure in figures:
         svg, pdf = folder / f"{figure.name}.svg", folder / f"{figure.name}.pdf"
-        write_atomically(svg, on_paper(figure))
+        write_atomically(svg, on_paper(figure, is_still=not for_print))
         written.add(svg)
         if for_print:
             write_atomically(pdf, figure.pdf)

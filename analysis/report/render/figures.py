@@ -19,7 +19,9 @@ GROWTH = 1.25  # the largest width of a figure in a page, as a multiple of its o
 LEAST_LETTERS = 8.0  # pixels of a page, below which the figure scrolls instead of shrinking
 POINT = 4 / 3  # pixels
 GROUND = "var(--paper)"  # of a page
-OUTLINE = re.compile(r' d="[^"]*"')
+OUTLINE = re.compile(r' (?:d|x|y)="[^"]*"')
+BETWEEN = re.compile(r">\s+<")
+TITLE = re.compile(r"<title>[^<]*</title>")
 LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 SHRINKING = LEAST_LETTERS / (POINT * theme.LEAST_SIZE)
 """The smallest width of a figure in a page, as a multiple of its own width."""
@@ -59,12 +61,12 @@ def _svg(drawing: Drawing) -> str:
     file = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     drawing.savefig(file, format="svg", metadata=nothing)
-    text = OUTLINE.sub(_shortened, file.getvalue())
+    text = BETWEEN.sub("><", OUTLINE.sub(_shortened, file.getvalue()))
     return marks.with_titles(drawing, text[text.index("<svg") :])
 
 
 def _shortened(outline: re.Match[str]) -> str:
-    """An outline whose coordinates have two digits, a hundredth of a point, after the point."""
+    """An attribute whose coordinates have two digits, a hundredth of a point, after the point."""
     return LONG_NUMBER.sub(lambda number: f"{float(number[0]):.2f}", outline[0])
 
 
@@ -75,10 +77,27 @@ def _pdf(drawing: Drawing) -> bytes:
     return file.getvalue()
 
 
-def on_paper(figure: RenderedFigure) -> str:
-    """The SVG of the figure's file, on paper: a viewer's ground may be as dark as the ink."""
-    head, _, rest = figure.svg.partition(">")
+def on_paper(figure: RenderedFigure, is_still: bool = False) -> str:
+    """The SVG of the figure's file, on paper: a viewer's ground may be as dark as the ink.
+
+    Args:
+        figure: the figure.
+        is_still: whether what only a pointer finds is left out, as for a figure in Markdown.
+    """
+    svg = _without_marks(figure.svg) if is_still else figure.svg
+    head, _, rest = svg.partition(">")
     return f'{head}><rect width="100%" height="100%" fill="{theme.PAPER}"/>{rest}'
+
+
+def _without_marks(svg: str) -> str:
+    """A figure without the invisible marks that answer a pointer, and without titles."""
+    root = ET.fromstring(svg)
+    for group in root.iter(f"{SVG}g"):
+        if group.get("class") == "marks":
+            for parent in group.iter():
+                for mark in parent.findall(f"{SVG}use"):
+                    parent.remove(mark)
+    return TITLE.sub("", ET.tostring(root, encoding="unicode"))
 
 
 def inline(figure: RenderedFigure) -> str:

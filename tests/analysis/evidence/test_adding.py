@@ -17,7 +17,7 @@ from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.score_ranks import PartRanks
 
 DEFAULT, WIDE = {"width": 1.0}, {"width": 2.0}
-KL = "score/kl"
+KL, PASSES = "kl", "mc_samples=5"
 
 
 def part(variants=None):
@@ -85,11 +85,17 @@ def test_where_trials_sample_only_quoted_ones_keep_the_ranks_of_score_variants(m
         np.testing.assert_array_equal(after.normal, before.normal)
 
 
-def test_an_ablation_keeps_them_since_its_effects_by_part_use_them(made, tmp_path):
+def test_an_ablation_keeps_those_by_parts_since_its_effects_by_part_use_them(made, tmp_path):
     study = made(2, plan="OneAtATime")
-    place = add(study.path, tmp_path / "results")
-    before = files(study.path)
-    assert all(before[name] == content for name, content in files(place).items())
+    for identity in ("id0", "id1"):
+        ranks = {("test", "digits/0"): part({KL: part(), PASSES: part()})}
+        study.ranks(identity).write_bytes(score_ranks.to_bytes(ranks))
+    copy = StudyRecords.read(add(study.path, tmp_path / "results")).folder
+    variants = {
+        identity: list(copy.read_ranks(identity)["test", "digits/0"].variants)
+        for identity in ("id0", "id1")
+    }
+    assert variants == {"id0": [KL, PASSES], "id1": [KL]}, "id0 alone is quoted"
 
 
 def test_a_study_is_named_by_its_folder_from_wherever_it_is_given(made, tmp_path, monkeypatch):

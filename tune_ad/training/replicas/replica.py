@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tune_ad.data.scaling import Images, Range, training_range
+from tune_ad.data.scaling import Images, Range, mapped, training_range
 from tune_ad.detectors.base import Buffers, Detector, Numbers, ScoreSpace, Terms
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
@@ -188,7 +188,7 @@ class Replica:
         """Images by index, in channels-last memory format and mapped by the fitted scaling."""
         images = self.images[indices]
         if self.range is not None:
-            images = self.range.mapped(images)
+            images = mapped(images, self.range)
         return images.contiguous(memory_format=torch.channels_last)
 
     def chunks(self, values: Tensor) -> Sequence[Tensor]:
