@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from tune_ad.search.checks.records import Misfit, Records, misfits
 from tune_ad.search.claim import Claim
 from tune_ad.search.distributions import from_json
 from tune_ad.selection import RULES, winners
-from tune_ad.storage.folder import StudyFolder
+from tune_ad.storage.folder import RESTORE, StudyFolder
 from tune_ad.storage.jsonl import CONVERSION
 from tune_ad.storage.plan_traits import PlanTraits
 from tune_ad.storage.records import TrialRecord
@@ -94,6 +94,27 @@ class StudyRecords:
         except UserError:
             return {}
 
+    def read_details(self, record: TrialRecord, fresh: bool) -> Mapping[str, Any]:
+        """The curves and histograms of a trial.
+
+        Args:
+            record: the record of the trial.
+            fresh: whether it is one of the evaluation.
+
+        Raises:
+            UserError: if the file is missing or damaged, or its curves are of another number of
+                models than the record has.
+        """
+        details = self.folder.read_details(record.identity, _seed(record, fresh))
+        curves = details.get("curves") or {"replicas": []}
+        rows = (row for metric in curves["replicas"] for row in metric["values"])
+        if any(len(row) not in (0, len(record.replicas)) for row in rows):
+            raise UserError(
+                f"{self.details_path(record, fresh)} has curves of another number of models than "
+                f"its record, {len(record.replicas)}; {RESTORE}"
+            )
+        return details
+
     def file_faults(self, record: TrialRecord, fresh: bool) -> Iterator[tuple[Path, str]]:
         """The files of a trial that are damaged or lacking, each with the fault.
 
@@ -105,7 +126,7 @@ class StudyRecords:
         has_ranks = self.keeps_files and any(metric.is_test_auroc for metric in record.metrics)
         details, ranks = self.details_path(record, fresh), self.folder.ranks(identity, seed)
         files = (
-            (details, lambda: self.folder.read_details(identity, seed), self.keeps_files),
+            (details, lambda: self.read_details(record, fresh), self.keeps_files),
             (
                 ranks,
                 lambda: self.folder.read_ranks(identity, seed),
@@ -233,6 +254,10 @@ class StudyRecords:
             return {"": self.trials_left} if self.trials_left else {}
         ended = Counter(record.baseline for record in self.trials)
         return dict(Counter(planned) - ended)
+
+    def is_open_for(self, baselines: Collection[str]) -> bool:
+        """Whether trials of some baselines, or fresh seeds of a winner, are still to be run."""
+        return bool({"", *baselines} & self.left_by_baseline.keys()) or self.fresh_left > 0
 
     @property
     def baselines(self) -> list[str]:

@@ -25,7 +25,7 @@ SMALL_COLOUR = replace(
 dropout_pgn = Search(
     name="dropout_pgn_{data}",
     data=("mnist", "fmnist", "cifar"),
-    plan=Listed([{}]),
+    plan=Listed(),
     baselines=(
         Baseline(PGN, name="released", score_space=SCORE_SPACE),
         Baseline(PGN, name="no_layer", settings={"extra_layer": False}, score_space=SCORE_SPACE),

@@ -109,8 +109,7 @@ def _so_far(asked: Asked, studies: Sequence[StudyRecords]) -> str:
             f"{asked.question!r} is about {odd[0]!r}, but its baselines are "
             f"{', '.join(sorted(known))}"
         )
-    left = {name for study in studies for name in study.left_by_baseline}
-    is_open = left & {"", *asked.about} or any(study.fresh_left for study in studies)
+    is_open = any(study.is_open_for(asked.about) for study in studies)
     return so_far(studies) if is_open else ""
 
 

@@ -1,4 +1,4 @@
-"""The words of a finding: a person's words with the numbers of a report in them."""
+"""Findings: a person's words with the numbers of reports in them."""
 
 import math
 import string

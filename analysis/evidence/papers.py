@@ -10,7 +10,7 @@ from analysis.evidence.entries import Entry
 from analysis.questions.claims.published import MEAN, tables
 from analysis.questions.claims.published.cells import NOT_COMPARABLE
 from analysis.report.render.markdown import escaped
-from analysis.study import StudyRecords, so_far
+from analysis.study import so_far
 from tune_ad.wording import count
 
 PUBLISHED = "published_"
@@ -109,7 +109,7 @@ def _item(printed: Printed) -> str:
     adjusted = float(most["p (Holm)"])
     tested = f"p = {p_text(adjusted)} after Holm, " if adjusted == adjusted else ""
     where = f"class {most['class']}" if most["class"] else f"against {most['outsider']}"
-    studies = [study for study in printed.entry.studies if _is_open(study, printed.baseline)]
+    studies = [study for study in printed.entry.studies if study.is_open_for([printed.baseline])]
     text = (
         f"{so_far(studies) if studies else ''}{printed.baseline} on {printed.data_set}, "
         f"{printed.paper}, {count(len(cells), 'cell')}: {in_words(verdicts)}. Largest difference: "
@@ -118,8 +118,3 @@ def _item(printed: Printed) -> str:
     )
     source = f"{printed.entry.place}/tables/{printed.table}.csv"
     return f"- {escaped(text)} ([table]({source}))"
-
-
-def _is_open(study: StudyRecords, baseline: str) -> bool:
-    """Whether trials of a baseline, or its winner on fresh seeds, are still to be run."""
-    return bool({"", baseline} & study.left_by_baseline.keys() or study.fresh_left)

@@ -12,7 +12,8 @@ The file holds, in the order of importance, a table `[[asked]]` for each questio
   names the report of another question that the table stands in;
 - `details`, optional: what follows the finding on the page, with such numbers too;
 - `about`, optional: the baselines that the finding is about, if it is not about all; it does not
-  begin with how far its study is once their trials have ended;
+  begin with how far its studies are once their trials have ended. None, `[]`: only trials that
+  have ended, or printed numbers;
 - `against`, optional: what a paper says, if the finding contradicts it;
 - `figure`, optional: the name of the figure that is shown, in place of the report's first one.
 

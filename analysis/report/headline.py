@@ -96,15 +96,15 @@ def _listed(findings: Findings, best: Result) -> str:
         return f"{best.label} has {_auroc(best)}."
     return (
         f"Of {count(valued, 'configuration')} that were fixed before the run, {best.label} has "
-        f"the largest test AUROC, {best.auroc.mean_interval()} %{_before_second(findings)}."
+        f"the largest test AUROC, {best.auroc.mean_interval()} %{_before_second(findings, best)}."
     )
 
 
-def _before_second(findings: Findings) -> str:
+def _before_second(findings: Findings, best: Result) -> str:
     """Whether the best configuration is shown to be better than the second one, in a clause."""
     first = next(iter(findings.contrasts), None)
-    if first is None:
-        return ""
+    if first is None or first.first != best.label:
+        return ""  # it shares no class with another one
     shown = "shown to be" if first.decision.tone == "better" else "not shown to be"
     return (
         f"; it is {shown} better than {first.second}, the second "

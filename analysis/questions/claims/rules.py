@@ -31,7 +31,7 @@ Outcome = Literal["fixes", "improves, does not fix", "no effect", "worsens", "in
 Reason = Callable[[Stratum], str]
 """Why a rule holds for a stratum, without a full stop; empty if it does not hold."""
 FIXED_AUROC = 0.9
-"""AUROC of guessing, and the AUROC above which images of an outsider set count as detected."""
+"""The AUROC above which images of an outsider set count as detected."""
 
 
 class ClaimRule(NamedTuple):

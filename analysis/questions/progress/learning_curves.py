@@ -146,26 +146,17 @@ def _candidates(study: StudyRecords) -> tuple[Response, ...]:
 def _stored(study: StudyRecords, record: TrialRecord, fresh: bool) -> _Stored | None:
     """The stored curves of a record; None if it has none, or damaged ones.
 
-    `analysis.left_out` says in the report which files are damaged; curves of another number of
-    models than the record has are left out without a word.
+    `analysis.left_out` says in the report which files are damaged.
     """
-    seed = record.replicas[0].seed if fresh else None
     try:
-        curves = study.folder.read_details(record.identity, seed).get("curves")
+        curves = study.read_details(record, fresh).get("curves")
     except UserError:
         return None
     if not curves or len(curves["epoch"]) < LEAST:
         return None
     metrics = metrics_from_json(curves["replicas"])
     epochs, rates = (np.array(curves[name], dtype=float) for name in ("epoch", "learning_rate"))
-    stored = _Stored(record, epochs, rates, metrics)
-    return stored if _fits(stored) else None
-
-
-def _fits(stored: _Stored) -> bool:
-    """Whether every report has a value for every model of the record, or for none."""
-    rows = [row for values in stored.metrics.values() for row in values]
-    return {*map(len, rows)} <= {0, len(stored.record.replicas)}
+    return _Stored(record, epochs, rates, metrics)
 
 
 def _has(stored: Sequence[_Stored], metric: Metric) -> bool:

@@ -174,9 +174,11 @@ def test_damaged_curves_are_left_out_and_named(planted, damage):
     )
 
 
-def test_curves_of_another_number_of_models_are_left_out(planted):
+def test_curves_of_another_number_of_models_are_left_out_and_named(planted):
     loss = {"part": "train", "term": "loss", "values": [[1.0]] * 5}
-    assert read(planted({**RISING, "replicas": [loss]})) is None
+    written = planted({**RISING, "replicas": [loss]})
+    assert read(written) is None
+    assert any("of another number of models than its record, 4" in s for s in left_out(written))
 
 
 @pytest.mark.parametrize("nothing", [None, {}, [], "curves"])
