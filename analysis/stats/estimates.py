@@ -253,8 +253,10 @@ def share_interval(successes: int, trials: int) -> tuple[float, float]:
     """
     if not 0 <= successes <= trials or not trials:
         raise ValueError(f"a share needs 0 to n successes of n > 0 draws: {successes} of {trials}")
-    exact = scipy.stats.binomtest(successes, trials).proportion_ci(LEVEL, method="exact")
-    return float(exact.low), float(exact.high)
+    tail, failures = (1 - LEVEL) / 2, trials - successes
+    low = scipy.special.betaincinv(successes, failures + 1, tail) if successes else 0.0
+    high = scipy.special.betaincinv(successes + 1, failures, 1 - tail) if failures else 1.0
+    return float(low), float(high)
 
 
 def finite_array(values: Sequence[float]) -> np.ndarray:

@@ -20,6 +20,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from tune_ad.errors import UserError
@@ -103,8 +104,6 @@ def threshold(calibration: Scores, rate: float) -> Threshold:
     Raises:
         UserError: if there is no image, or the rate lies outside (0, 1).
     """
-    from scipy.stats import beta
-
     n = len(calibration)
     if not n:
         raise UserError(
@@ -115,7 +114,7 @@ def threshold(calibration: Scores, rate: float) -> Threshold:
         raise UserError(f"the rate of false alarms must lie in (0, 1), got {rate}")
     k = max(1, rank_of_threshold(n, rate))
     tail = (1 - CONFIDENCE) / 2
-    low, high = beta.ppf([tail, 1 - tail], k, n + 1 - k)
+    low, high = scipy.special.betaincinv(k, n + 1 - k, [tail, 1 - tail])
     return Threshold(
         value=float(np.sort(calibration)[n - k]),
         wished=rate,
