@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,8 @@ def _selected(shown: Sequence[Entry]) -> list[str]:
 def write(folder: Path, readme: Path | None = None) -> None:
     """Write the page, the reports and the lines of the README; other reports are removed.
 
-    Reports have no files for print, which nobody reads in a repository.
+    Reports have no files for print, which nobody reads in a repository, and no tables that they
+    do not show: those repeat the records.
 
     Args:
         folder: the folder of records and questions.
@@ -82,7 +84,7 @@ def write(folder: Path, readme: Path | None = None) -> None:
     text = page(folder, shown)
     led = None if readme is None else leading(readme, folder, shown)
     for place, entry in {entry.place: entry for entry in shown}.items():
-        export(entry.report, folder / place, for_print=False)
+        export(replace(entry.report, tables=()), folder / place, for_print=False)
     for path in (folder / REPORTS).glob("*"):
         if f"{REPORTS}/{path.name}" not in {entry.place for entry in shown}:
             shutil.rmtree(path)

@@ -19,10 +19,13 @@ GROWTH = 1.25  # the largest width of a figure in a page, as a multiple of its o
 LEAST_LETTERS = 8.0  # pixels of a page, below which the figure scrolls instead of shrinking
 POINT = 4 / 3  # pixels
 GROUND = "var(--paper)"  # of a page
-OUTLINE = re.compile(r' (?:d|x|y)="[^"]*"')
+OUTLINE = re.compile(r' (d|x|y)="([^"]*)"')
 BETWEEN = re.compile(r">\s+<")
 TITLE = re.compile(r"<title>[^<]*</title>")
-LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+FRACTION = re.compile(r"-?\d+\.\d+")
+LINES = re.compile(r"[ML][-. \d]+(?:L[-. \d]+)+")
+AROUND_COMMAND = re.compile(r" ?([A-Za-z]) ?")
+REFERENCE = re.compile(r"(?<=^#)[^)]+|(?<=url\(#)[^)]+")
 SHRINKING = LEAST_LETTERS / (POINT * theme.LEAST_SIZE)
 """The smallest width of a figure in a page, as a multiple of its own width."""
 
@@ -66,8 +69,23 @@ def _svg(drawing: Drawing) -> str:
 
 
 def _shortened(outline: re.Match[str]) -> str:
-    """An attribute whose coordinates have two digits, a hundredth of a point, after the point."""
-    return LONG_NUMBER.sub(lambda number: f"{float(number[0]):.2f}", outline[0])
+    """An attribute whose coordinates are exact to a hundredth of a point, from 10 on to a tenth.
+
+    >>> _shortened(OUTLINE.match(' d="M 40.30 67.218  L -0.001 7.5  Q 1 2 3 4  L 5 6  L 1 2  z "'))
+    ' d="M40.3 67.2 0 7.5Q1 2 3 4L5 6 1 2z"'
+    """
+    text = FRACTION.sub(_short_number, " ".join(outline[2].split()))
+    if outline[1] == "d":
+        # positions that follow those of M or L are lines without a letter
+        text = LINES.sub(lambda lines: lines[0][0] + lines[0][1:].replace("L ", ""), text)
+        text = AROUND_COMMAND.sub(r"\1", text)
+    return f' {outline[1]}="{text}"'
+
+
+def _short_number(number: re.Match[str]) -> str:
+    value = float(number[0])
+    text = f"{value:.{1 if abs(value) >= 10 else 2}f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 def _pdf(drawing: Drawing) -> bytes:
@@ -103,10 +121,10 @@ def _without_marks(svg: str) -> str:
 def inline(figure: RenderedFigure) -> str:
     """The SVG as an element of a page.
 
-    The ink becomes the colour of the page's text, the paper that of its ground, the width follows
-    the page, and every identifier is prefixed by `figure-<name>:` so that figures do not
-    interfere. Style rules of the drawing are left out, since they would apply to the whole page,
-    which has its own.
+    The ink becomes the colour of the page's text, the paper that of its ground, and the width
+    follows the page. Identifiers that something refers to become `<name>:0`, `<name>:1` and so
+    on, so that figures do not interfere; the others are left out, and so are style rules of the
+    drawing, since they would apply to the whole page, which has its own.
     """
     root = ET.fromstring(figure.svg)
     width = float(root.attrib.pop("width").removesuffix("pt"))
@@ -114,8 +132,12 @@ def inline(figure: RenderedFigure) -> str:
     for parent in list(root.iter()):
         for child in [c for c in parent if c.tag in (f"{SVG}style", f"{SVG}metadata")]:
             parent.remove(child)
+    own = {element.get("id") for element in root.iter()}
+    values = [value for element in root.iter() for value in element.attrib.values()]
+    used = dict.fromkeys(name for value in values for name in REFERENCE.findall(value))
+    names = {name: f"{figure.name}:{k}" for k, name in enumerate(n for n in used if n in own)}
     for element in root.iter():
-        _adapt(element, f"figure-{figure.name}:")
+        _adapt(element, names)
     label = one_line(figure.caption) or figure.name
     most, least = GROWTH * width, SHRINKING * width
     style = f"width: 100%; min-width: {least:.0f}pt; max-width: {most:.0f}pt; height: auto"
@@ -123,16 +145,14 @@ def inline(figure: RenderedFigure) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
-def _adapt(element: ET.Element, prefix: str) -> None:
-    """Adapt an element of an SVG file to a page: bare tags, prefixed identifiers, its ink."""
+def _adapt(element: ET.Element, names: dict[str, str]) -> None:
+    """Adapt an element of an SVG file to a page: bare tags, identifiers of its own, its ink."""
     element.tag = element.tag.removeprefix(SVG)
     if LINK in element.attrib:
         element.set("href", element.attrib.pop(LINK))
+    if (name := element.attrib.pop("id", None)) in names:
+        element.set("id", names[name])
     for key, value in element.attrib.items():
-        if key == "id":
-            element.set(key, prefix + value)
-        elif key == "href" and value.startswith("#"):
-            element.set(key, f"#{prefix}{value[1:]}")
-        else:
+        if key != "id":
             inked = value.replace(theme.INK, "currentColor").replace(theme.PAPER, GROUND)
-            element.set(key, inked.replace("url(#", f"url(#{prefix}"))
+            element.set(key, REFERENCE.sub(lambda name: names.get(name[0], name[0]), inked))
