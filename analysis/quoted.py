@@ -186,6 +186,23 @@ def results(study: StudyRecords) -> list[Result]:
     return [_result(study, quotation.source, rule, tested) for tested in quotation.find(study)]
 
 
+def results_to_come(study: StudyRecords, here: Sequence[Result]) -> int:
+    """The number of results that a study is still to run, as far as its plan fixes them.
+
+    One for each trial that is left if every configuration is a result, otherwise one for each
+    baseline with trials left that has no result; strata of a claim are not counted.
+
+    Args:
+        study: the records.
+        here: its results.
+    """
+    left = study.left_by_baseline
+    if study.quotes == "configurations":
+        return sum(left.values())
+    known = {result.baseline for result in here}
+    return len(left.keys() - known - {""}) if study.quotes != "strata" else 0
+
+
 def of_trial(study: StudyRecords, record: TrialRecord) -> Result:
     """The test of a trial on the seeds of the search, which is no result that a study reports.
 

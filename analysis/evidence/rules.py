@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from analysis.document.blocks import Block, Cell, Document, Figure, Section, Table, Text
-from analysis.document.format import CORRELATION, PERCENT, in_words, p_text
+from analysis.document.format import CORRELATION, PERCENTAGE_POINTS, in_words, p_text
 from analysis.questions.selection.across import (
     Across,
     RuleAcross,
@@ -23,20 +23,21 @@ from tune_ad.wording import count
 TITLE = "Which selection rule deserves trust?"
 CAPTION = (
     "Regret in points: how much more test AUROC the best configuration of a detector has than the "
-    "one that the rule selects for a single task, such as a normal class; 0 is best. Mean over "
-    "tasks, of each the mean over detectors [95 % interval of Student's t over n tasks]; worst: "
-    "the worst task. Rank correlation (Spearman) of the rule with test AUROC, 1 = it orders the "
-    "configurations as the test does. random: the average configuration; p: whether regrets "
-    "differ from its, by a sign-flip test paired by task, after Holm over the rules. oracle "
-    "selects by the test itself."
+    "one that the rule selects for a single task, such as a normal class. The best one is found "
+    "on other seeds; in hindsight: on all seeds of the test. Mean over tasks, of each the mean "
+    "over detectors [95 % interval of Student's t over n tasks]; worst: the worst task. Rank "
+    "correlation (Spearman) of the rule with test AUROC, 1 = it orders the configurations as the "
+    "test does. random: the average configuration; p: whether regrets differ from its, by a "
+    "sign-flip test paired by task, after Holm over the rules. oracle selects by the test itself."
 )
 DETAILS = (
     "Regrets are cross-fitted: the best configuration is found on one part of the seeds and "
-    "compared on another, so that luck is not counted as regret. A rule that has seen the models "
-    "that are tested profits from their luck and can beat what is best on the other part; then "
-    "its regret is below 0. Classes of one data set share their images and are not independent, "
-    "so that intervals and p over them are too small rather than too large; other data sets may "
-    "differ by more."
+    "compared on another, so that luck is not counted as regret. With few seeds what is best on "
+    "one part need not be the best, so this regret is too small; a rule that has seen the models "
+    "that are tested profits from their luck, too, and its regret can lie below 0. The regret in "
+    "hindsight is too large, since the largest of many noisy results is partly luck. Classes of "
+    "one data set share their images and are not independent, so that intervals and p over them "
+    "are too small rather than too large; other data sets may differ by more."
 )
 
 
@@ -92,7 +93,7 @@ def _summary(found: Across) -> str:
 
 
 def _said(regret: Estimate) -> str:
-    return f"{regret.mean_interval(PERCENT)} points"
+    return f"{regret.mean_interval(PERCENTAGE_POINTS)} points"
 
 
 def _about_figure(found: Across) -> str:
@@ -100,7 +101,7 @@ def _about_figure(found: Across) -> str:
     return (
         f"Regret of each rule: mean over {count(len(found.tasks), 'task')} with its 95 % interval "
         f"(dot and line), and the mean of each detector alone (small marks): {detectors}. 0 = the "
-        "best configuration."
+        "configuration that is best on other seeds."
     )
 
 
@@ -109,13 +110,16 @@ def _table(found: Across) -> Table:
 
 
 def _row(one: RuleAcross) -> dict[str, object]:
-    by_detector = {name: regret.interval_cell(PERCENT) for name, regret in one.by_detector.items()}
+    by_detector = {
+        name: regret.interval_cell(PERCENTAGE_POINTS) for name, regret in one.by_detector.items()
+    }
     test = one.against_random
     return {
         "rule": one.rule,
-        "regret": one.regret.interval_cell(PERCENT),
+        "regret": one.regret.interval_cell(PERCENTAGE_POINTS),
+        "in hindsight": one.hindsight.interval_cell(PERCENTAGE_POINTS),
         **by_detector,
-        "worst": Cell(PERCENT.text(one.worst), one.worst),
+        "worst": Cell(PERCENTAGE_POINTS.text(one.worst), one.worst),
         "rank correlation": one.correlation.interval_cell(CORRELATION),
         "p against random": Cell(p_text(test.p), test.p, test.tone, test.reason) if test else "",
         "n": one.regret.n,

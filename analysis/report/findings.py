@@ -14,11 +14,12 @@ from analysis.questions.comparison.contenders import (
     contender,
     contrasts,
     every_pair,
+    pairs_to_come,
 )
 from analysis.questions.glance import Glance, glance
 from analysis.questions.selection.ensemble import Ensemble, ensembles
 from analysis.questions.selection.pool import Pool
-from analysis.quoted import Result, results
+from analysis.quoted import Result, results, results_to_come
 from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
 from tune_ad.storage.examples import TaskExamples, read
@@ -79,7 +80,12 @@ class Findings:
     @cached_property
     def contrasts(self) -> list[Contrast]:
         """The comparison of every pair of results over their shared classes."""
-        return contrasts(every_pair(self.contenders))
+        return contrasts(every_pair(self.contenders), self.pairs_to_come)
+
+    @cached_property
+    def pairs_to_come(self) -> int:
+        """The number of pairs that results which the study is still to run will make."""
+        return pairs_to_come(self.contenders, results_to_come(self.study, self.results))
 
     @cached_property
     def claim(self) -> Claim | None:

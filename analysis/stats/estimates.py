@@ -243,6 +243,22 @@ def percentile_interval(
     return float(interval.low), float(interval.high)
 
 
+def resampling_interval(value: np.ndarray, resampled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    r"""The 95 % interval of a value from few bootstrap resamples, $v \pm t_{B - 1} s$.
+
+    s is the standard deviation over the B resamples, an estimate of the standard error, and t the
+    97.5th percentile of Student's t. The percentiles of a few resamples would be too narrow:
+    between those of 20 lies only about 87 % of the distribution.
+
+    Args:
+        value: the values, of any shape.
+        resampled: the values of each resample, shape (B, ...), B >= 2.
+    """
+    half = float(scipy.special.stdtrit(len(resampled) - 1, (1 + LEVEL) / 2))
+    half = half * resampled.std(axis=0, ddof=1)
+    return value - half, value + half
+
+
 def share_interval(successes: int, trials: int) -> tuple[float, float]:
     """The exact 95 % interval of a share, from `successes` of `trials` independent draws.
 

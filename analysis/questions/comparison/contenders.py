@@ -1,8 +1,9 @@
 """Pairwise comparison of results over shared classes and seeds.
 
 Each pair is tested by a two-sided sign-flip test over class x seed (at least 3 seeds), with Holm's
-correction over the pairs that are tested. Per class it is a sign-flip test over seeds, with Holm's
-correction over the pairs and classes that are tested. Both were fixed in advance. Pairs of
+correction over the pairs that are tested and those of results that are still to run. Per class it
+is a sign-flip test over seeds, with Holm's correction over such pairs and classes. Both were fixed
+in advance. Pairs of
 deterministic methods are not tested: such a method gives the same result for every seed. The tests
 hold for these test images; where ranks of the scores of the same images are stored, intervals
 cover the sampling of images as well, and a difference is called better or worse only if it is also
@@ -11,6 +12,7 @@ significant with the error of this sampling (`Paired.p_images`).
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import comb
 from typing import NamedTuple
 
 import pandas as pd
@@ -20,7 +22,7 @@ from analysis.image_sampling import image_error
 from analysis.quoted import Result
 from analysis.stats.aggregates import probability_of_improvement
 from analysis.stats.estimates import Estimate, ImageError, seeds_alike
-from analysis.stats.paired import HolmDecision, Paired, holm, sign_flip, untested
+from analysis.stats.paired import HolmDecision, Paired, holm, made, sign_flip, untested
 
 DETERMINISTIC = "not tested (both deterministic)"
 
@@ -111,8 +113,26 @@ def every_pair(contenders: Sequence[Contender]) -> list[Pair]:
     return [(first, second) for first, second in pairs if shared_tasks(first, second)]
 
 
-def contrasts(pairs: Sequence[Pair]) -> list[Contrast]:
-    """The comparison of every pair over all shared classes."""
+def pairs_to_come(contenders: Sequence[Contender], results: int) -> int:
+    """The number of pairs that further results will make, with each other and with those here.
+
+    Args:
+        contenders: the contenders of a study.
+        results: the number of results that it is still to run.
+
+    >>> pairs_to_come([], 4)
+    6
+    """
+    return results * len(by_mean(contenders)) + comb(results, 2)
+
+
+def contrasts(pairs: Sequence[Pair], to_come: int = 0) -> list[Contrast]:
+    """The comparison of every pair over all shared classes.
+
+    Args:
+        pairs: the pairs.
+        to_come: the number of further pairs that Holm's correction counts.
+    """
     tests = [_test_over_classes(*pair) for pair in pairs]
     return [
         Contrast(
@@ -123,18 +143,27 @@ def contrasts(pairs: Sequence[Pair]) -> list[Contrast]:
             paired=test,
             decision=decision,
         )
-        for (first, second), test, decision in zip(pairs, tests, holm(tests), strict=True)
+        for (first, second), test, decision in zip(
+            pairs, tests, holm(tests, made(tests) + to_come), strict=True
+        )
     ]
 
 
-def class_contrasts(pairs: Sequence[Pair]) -> list[ClassContrast]:
-    """The comparison of every pair in every shared class task."""
+def class_contrasts(pairs: Sequence[Pair], to_come: int = 0) -> list[ClassContrast]:
+    """The comparison of every pair in every shared class task.
+
+    Args:
+        pairs: the pairs.
+        to_come: the number of further pairs that Holm's correction counts, in each class.
+    """
     rows = [
         (first.label, second.label, str(task), _test_in_class(first, second, str(task), by_seed))
         for first, second in pairs
         for task, by_seed in differences(first, second).iterrows()
     ]
-    decisions = holm([test for *_, test in rows])
+    tests = [test for *_, test in rows]
+    classes = len({task for _, _, task, _ in rows})
+    decisions = holm(tests, made(tests) + classes * to_come)
     return [ClassContrast(*row, decision) for row, decision in zip(rows, decisions, strict=True)]
 
 

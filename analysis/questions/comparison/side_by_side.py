@@ -38,6 +38,7 @@ def comparison_tables(
     pairs: Sequence[Pair],
     contrasts: Sequence[Contrast],
     name: str,
+    to_come: int = 0,
 ) -> list[Table]:
     """The contenders class by class, then the pairs that share a class.
 
@@ -46,13 +47,14 @@ def comparison_tables(
         pairs: the pairs that are tested.
         contrasts: the comparisons of these pairs.
         name: what is compared, in the plural.
+        to_come: the number of further pairs that Holm's correction counts.
     """
     tables = [results_table(contenders, name)]
     if pairs:
         best = pairs[0][0].label
         tables += [
-            pairs_table(contrasts, name),
-            class_pairs_table(class_contrasts(pairs), best, name),
+            pairs_table(contrasts, name, to_come),
+            class_pairs_table(class_contrasts(pairs, to_come), best, name, to_come),
         ]
     return [_titled(table, task_titles(contenders)) for table in tables]
 
@@ -105,18 +107,20 @@ def results_table(contenders: Sequence[Contender], name: str) -> Table:
     return Table(name, shown, caption, pd.DataFrame(_data(contenders, title)))
 
 
-def pairs_table(contrasts: Sequence[Contrast], name: str) -> Table:
+def pairs_table(contrasts: Sequence[Contrast], name: str, to_come: int = 0) -> Table:
     """Each pair over all shared classes.
 
     Args:
         contrasts: the comparisons, one row each.
         name: what is compared, in the plural.
+        to_come: the number of further pairs that Holm's correction counts.
     """
     caption = (
         "P(first > second): probability that a seed of the first has a higher AUROC than a seed "
         f"of the second, mean over shared classes [{ABOUT_BOOTSTRAP}]; 50 %: no difference. "
         "Difference of test AUROC in points, first minus second, paired by seed [95 % interval "
-        f"over n seeds, for its row alone]. {_about_p(contrasts)}{covers(_covered(contrasts))} "
+        f"over n seeds, for its row alone]. {_about_p(contrasts, to_come)}"
+        f"{covers(_covered(contrasts))} "
         f"Pairs of deterministic methods are not tested.{_refusals(contrasts)}"
     )
     shown = pd.DataFrame([_pair_row(contrast) for contrast in contrasts])
@@ -124,24 +128,27 @@ def pairs_table(contrasts: Sequence[Contrast], name: str) -> Table:
     return Table(f"pairs_{name}", shown, caption, data)
 
 
-def _about_p(contrasts: Sequence[Contrast]) -> str:
+def _about_p(contrasts: Sequence[Contrast], to_come: int) -> str:
     """By which test pairs differ, if one was made, in sentences that end with a space."""
     if not made(contrast.paired for contrast in contrasts):
         return ""
     return (
         "p: two-sided sign-flip test over class x seed, corrected by Holm over "
-        f"{_tests(contrasts)}; it is valid for these classes only and assumes that the models of "
-        f"one seed are independent across classes. {ABOUT_SIGN_FLIPS} "
+        f"{_tests(contrasts, to_come)}; it is valid for these classes only and assumes that the "
+        f"models of one seed are independent across classes. {ABOUT_SIGN_FLIPS} "
     )
 
 
-def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) -> Table:
+def class_pairs_table(
+    contrasts: Sequence[ClassContrast], best: str, name: str, to_come: int = 0
+) -> Table:
     """Each pair class by class; of many pairs only those with the best are shown.
 
     Args:
         contrasts: the comparisons of every pair in every class.
         best: the label of the contender with the largest mean.
         name: what is compared, in the plural.
+        to_come: the number of further pairs that Holm's correction counts, in each class.
     """
     pairs = {(contrast.first, contrast.second) for contrast in contrasts}
     shown = {pair for pair in pairs if len(pairs) <= MOST_PAIRS or best in pair}
@@ -153,7 +160,8 @@ def class_pairs_table(contrasts: Sequence[ClassContrast], best: str, name: str) 
     only = "" if shown == pairs else f" Only pairs with {best} are shown; all are in the file."
     tested = (
         f"Marked if a two-sided sign-flip test over seeds, corrected by Holm over "
-        f"{_tests(contrasts)} of pairs and classes, shows a difference. {ABOUT_SIGN_FLIPS} "
+        f"{_tests(contrasts, to_come * len(rows))} of pairs and classes, shows a difference. "
+        f"{ABOUT_SIGN_FLIPS} "
     )
     caption = (
         "Differences of test AUROC in points, paired by seed [95 % interval, for its cell "
@@ -257,9 +265,11 @@ def _class_data(contrast: ClassContrast) -> dict[str, object]:
     }
 
 
-def _tests(contrasts: Sequence[Contrast | ClassContrast]) -> str:
-    """The number of tests that were made, in words."""
-    return count(made(contrast.paired for contrast in contrasts), "test")
+def _tests(contrasts: Sequence[Contrast | ClassContrast], to_come: int) -> str:
+    """The number of tests that Holm's correction counts, in words."""
+    number = made(contrast.paired for contrast in contrasts)
+    later = f", {to_come} of them of results that are still to run," if to_come else ""
+    return f"{count(number + to_come, 'test')}{later}"
 
 
 def _covered(contrasts: Sequence[Contrast | ClassContrast]) -> dict[str, Coverage]:

@@ -42,6 +42,8 @@ class RuleAcross(NamedTuple):
     Attributes:
         rule: the name of the rule.
         regret: the mean regret over tasks; by luck it can be negative.
+        hindsight: the same against the configuration that is best on the test itself, which is the
+            regret minus that of the oracle; at least 0, and too large by its luck.
         by_detector: the same for each detector alone, by its name.
         worst: the largest regret of a task, averaged over the detectors.
         correlation: the rank correlation of the rule with test AUROC, mean over tasks; no value
@@ -52,6 +54,7 @@ class RuleAcross(NamedTuple):
 
     rule: str
     regret: Estimate
+    hindsight: Estimate
     by_detector: Mapping[str, Estimate]
     worst: float
     correlation: Estimate
@@ -178,7 +181,7 @@ def _compared(pools: Pools, regrets: Mapping[str, ByDetector]) -> list[RuleAcros
         for rule in tested
     ]
     decisions = dict(zip(tested, holm(tests), strict=True))
-    found = [_of_rule(pools, rule, regrets[rule], decisions.get(rule)) for rule in regrets]
+    found = [_of_rule(pools, rule, regrets, decisions.get(rule)) for rule in regrets]
     return sorted(found, key=lambda one: (one.rule != ORACLE, one.regret.mean))
 
 
@@ -215,8 +218,9 @@ def _means(by_detector: ByDetector) -> dict[Task, float]:
 
 
 def _of_rule(
-    pools: Pools, rule: str, by_detector: ByDetector, decision: HolmDecision | None
+    pools: Pools, rule: str, regrets: Mapping[str, ByDetector], decision: HolmDecision | None
 ) -> RuleAcross:
+    by_detector, best = regrets[rule], _means(regrets[ORACLE])
     means = _means(by_detector)
     correlations: ByDetector = {}
     if rule not in (ORACLE, RANDOM):
@@ -224,6 +228,7 @@ def _of_rule(
     return RuleAcross(
         rule=rule,
         regret=mean_regret(list(means.values())),
+        hindsight=estimate([means[t] - best[t] for t in means], bounds=(0.0, 1.0)),
         by_detector={n: mean_regret(list(of.values())) for n, of in by_detector.items()},
         worst=max(means.values()),
         correlation=estimate(list(_means(correlations).values()), bounds=(-1.0, 1.0)),

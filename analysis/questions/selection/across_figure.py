@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.document import theme
-from analysis.document.format import PERCENT
+from analysis.document.format import PERCENTAGE_POINTS
 from analysis.questions.selection.across import Across
 
 MARKERS = "vsDP^"
@@ -25,7 +25,9 @@ def draw_across(found: Across) -> Figure:
         (drawn,) = axes.plot(
             at, height, color=theme.INK, linewidth=2, marker="o", markersize=7, markevery=middle
         )
-        theme.describe(drawn, [f"{one.rule}: {one.regret.mean_interval(PERCENT)} points"])
+        theme.describe(
+            drawn, [f"{one.rule}: {one.regret.mean_interval(PERCENTAGE_POINTS)} points"]
+        )
     for k, detector in enumerate(detectors):
         means = [100 * one.by_detector[detector].mean for one in found.rules]
         marks = axes.scatter(

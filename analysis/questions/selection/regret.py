@@ -139,7 +139,12 @@ def _regret(pool: Pool, of_task: OfTask, by_task: bool) -> Estimate:
 
 
 def mean_regret(values: Sequence[float]) -> Estimate:
-    """The mean of cross-fitted regrets; what is estimated is at least 0, the estimate may not be.
+    """The mean of cross-fitted regrets, which can lie below 0.
+
+    The trial that is best on some seeds is compared on another seed, and with few seeds it need
+    not be the best one. So the estimate lies below the regret against the truly best trial, and a
+    rule that has seen all seeds of the tested models can beat it. The hindsight regret, against
+    the trial with the best test AUROC on all seeds (`oracle`), lies above it.
 
     Args:
         values: the regrets, in [-1, 1].

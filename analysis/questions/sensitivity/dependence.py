@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution
 
 from analysis.questions.sensitivity.observations import Observations, encode
 from analysis.questions.sensitivity.surrogate import Surrogate, resampled_forests
-from analysis.stats.estimates import bootstrap
+from analysis.stats.estimates import bootstrap, resampling_interval
 
 if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestRegressor
@@ -30,8 +30,8 @@ class MarginalCurve(NamedTuple):
         parameter: the name of the parameter.
         at: the encoded values of the parameter.
         mean: the mean of the predicted response over forests fitted to resampled trials.
-        low: the 2.5th percentile over these forests.
-        high: the 97.5th percentile over these forests.
+        low: the lower bound of its 95 % interval (`resampling_interval`).
+        high: the upper bound.
     """
 
     parameter: str
@@ -142,7 +142,7 @@ def _curve(
     at = {j: _values(surrogate, j, POINTS)}
     background = _background(surrogate)
     curves = np.array([partial_dependence(forest, background, at) for forest in forests])
-    low, high = np.percentile(curves, [2.5, 97.5], axis=0)
+    low, high = resampling_interval(curves.mean(axis=0), curves)
     return MarginalCurve(surrogate.observations.names[j], at[j], curves.mean(axis=0), low, high)
 
 

@@ -24,9 +24,11 @@ def importances_figure(sensitivity: BaselineSensitivity) -> Figure:
         file_name("importances", sensitivity.observations.baseline),
         partial(draw_importances, sensitivity.importances),
         f"{sensitivity.prefix}Importance of each parameter for {name}, "
-        f"{_sample(sensitivity.importances)}. Lines: 95 % of {RESAMPLES} bootstrap resamples. "
+        f"{_sample(sensitivity.importances)}. Lines: 95 % intervals by "
+        f"{RESAMPLES} bootstrap resamples. "
         '"Seeds only": the share of the variance between these trials that is due to the choice '
-        'of seeds. "Random": the 97.5th percentile of fANOVA\'s importance of a random parameter. '
+        'of seeds. "Random": the largest importance that fANOVA gives to a random parameter '
+        "in the resamples. "
         "A parameter whose interval lies below the dashed line is not distinguishable from noise.",
     )
 
@@ -74,11 +76,11 @@ def _caption(sensitivity: BaselineSensitivity) -> str:
         "that the parameter explains alone. PED-ANOVA: the parameter's share in what "
         f"distinguishes the best {100 * importances.quantile:.0f} % of the trials. The two answer "
         f"different questions; their rank agreement {agreement}. {_sample(importances)}; "
-        f"intervals: 95 % of {RESAMPLES} bootstrap resamples, shifted by their bias. The share of "
-        f"the variance between these trials that is due to seeds {noise}; a random parameter gets "
-        f"up to {100 * importances.chance:.1f} %. Verdict: the interval of fANOVA compared with "
-        "the larger of both. This compares sizes, since fANOVA decomposes another variance; it is "
-        "not a test of whether there is any effect."
+        f"95 % intervals from the standard deviation over {RESAMPLES} bootstrap resamples. The "
+        f"share of the variance between these trials that is due to seeds {noise}; a random "
+        f"parameter gets up to {100 * importances.chance:.1f} %. Verdict: the interval of fANOVA "
+        "compared with the larger of both. This compares sizes, since fANOVA decomposes another "
+        "variance; it is not a test of whether there is any effect."
     )
     if importances.adaptive:
         caption += ' Because some trials were adaptive, no parameter is reported as "above noise".'

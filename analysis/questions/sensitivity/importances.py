@@ -16,6 +16,7 @@ from optuna.trial import create_trial
 from analysis.document.blocks import Text
 from analysis.document.theme import FAINT, INK, canvas, colour
 from analysis.questions.sensitivity.observations import Observations, proposed_adaptively
+from analysis.stats.estimates import resampling_interval
 from tune_ad.errors import DegenerateInputError
 from tune_ad.wording import count
 
@@ -43,10 +44,8 @@ class Importances(NamedTuple):
             the share of the variance of a forest's prediction over the uniform space that the
             parameter explains alone; the rest to 1 is due to interactions and to noise that the
             forest learnt. PED-ANOVA: the parameter's share, of sum 1, in what distinguishes the
-            best `quantile` of the trials from the others. `low` and `high` are the 2.5th and
-            97.5th percentiles of bootstrap resamples, shifted by their bias (their mean minus
-            `value`): a resample holds fewer different trials, and from fewer trials fANOVA finds
-            less in weak parameters.
+            best `quantile` of the trials from the others. `low` and `high` are its 95 % interval
+            from bootstrap resamples (`resampling_interval`), cut at 0 and 1.
         n: the number of trials that were used.
         trees: the number of trees of the forest of fANOVA's values.
         drawn: the number of trials from which they were drawn at random; 0 = all were used.
@@ -56,7 +55,8 @@ class Importances(NamedTuple):
             than three parameters, or if one evaluator gives all of them the same value.
         noise: the share of the variance between the used configurations that is due to seeds
             alone, in [0, 1]; NaN if no configuration has two seeds.
-        chance: the 97.5th percentile of fANOVA's importance of a random parameter.
+        chance: the largest importance that fANOVA gives to a random parameter in the resamples;
+            a further one exceeds it with probability 1 / (`RESAMPLES` + 1), about 5 %.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -190,7 +190,7 @@ def importances(observations: Observations, seed: int = 0) -> Importances:
         quantile=quantile,
         agreement=_agreement(fanova[0, :-1], ped_anova[0]),
         noise=seeds_share(used.seeds),
-        chance=float(np.percentile(fanova[1:, -1], 97.5)),
+        chance=float(fanova[1:, -1].max()),
     )
 
 
@@ -311,8 +311,7 @@ def _ped_anova(study: optuna.Study, names: Sequence[str], quantile: float) -> li
 
 def _table(shares: np.ndarray, names: Sequence[str]) -> pd.DataFrame:
     value, resampled = shares[0], shares[1:]
-    bounds = np.percentile(resampled, [2.5, 97.5], axis=0) - (resampled.mean(axis=0) - value)
-    low, high = np.clip(bounds, 0.0, 1.0)
+    low, high = np.clip(resampling_interval(value, resampled), 0.0, 1.0)
     return pd.DataFrame({"value": value, "low": low, "high": high}, index=list(names))
 
 

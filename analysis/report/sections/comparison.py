@@ -2,6 +2,7 @@
 
 from analysis.document.blocks import Section
 from analysis.questions.comparison.contenders import every_pair
+from analysis.questions.comparison.interactions import interactions, interactions_table
 from analysis.questions.comparison.side_by_side import comparison_tables
 from analysis.report.findings import Findings
 
@@ -13,5 +14,13 @@ def section(findings: Findings) -> Section | None:
     contenders = findings.contenders
     if len(contenders) < 2:
         return None
-    tables = comparison_tables(contenders, every_pair(contenders), findings.contrasts, "baselines")
+    tables = comparison_tables(
+        contenders,
+        every_pair(contenders),
+        findings.contrasts,
+        "baselines",
+        findings.pairs_to_come,
+    )
+    if found := interactions(contenders):
+        tables.append(interactions_table(found))
     return Section("Baselines side by side", tables)

@@ -138,8 +138,8 @@ def _marginals(sensitivity: BaselineSensitivity) -> Figure:
     )
     lines = (
         "Line and band: the response that the surrogate predicts at each value, averaged over the "
-        f"trials' other parameters; mean and 95 % of {RESAMPLED_FORESTS} forests of "
-        "resampled trials."
+        f"trials' other parameters; mean and 95 % interval of {RESAMPLED_FORESTS} "
+        "forests of resampled trials."
         if surrogate.trusted
         else "Bars: the mean of the trials with that choice, and its 95 % bootstrap interval for "
         f"at least {LEAST_PAIRS} trials."

@@ -105,6 +105,34 @@ def test_a_planted_difference_is_found_between_all_pairs(three):
     assert {(e.paired.n, e.paired.difference.n, e.classes) for e in compared} == {(50, 5, 10)}
 
 
+def test_the_correction_counts_results_that_are_still_to_run(tmp_path, three):
+    values = {"low": aurocs(0.6), "high": aurocs(0.7, seed=1), "mid": aurocs(0.65, seed=2)}
+    defaults = {name: {"width": 1.0} for name in (*values, "VAE", "AAE")}
+    baselines = {
+        name: {"detector": "PGN", "space": planted.space(params), "params": params}
+        for name, params in defaults.items()
+    }
+    study = make(tmp_path / "later", values, baselines=baselines)
+    budget = {**study.stored["study"]["budget"], "trials": 5}
+    stored = {**study.stored["study"], "budget": budget}
+    study = restored(study, study=stored, planned=dict.fromkeys(defaults, 1))
+    findings = Findings(study)
+    assert findings.pairs_to_come == 2 * 3 + 1
+    (first, *_), (alone, *_) = findings.contrasts, Findings(three).contrasts
+    assert first.paired.p == alone.paired.p
+    assert first.decision.p == pytest.approx(10 * first.paired.p)
+    assert alone.decision.p == pytest.approx(3 * alone.paired.p)
+    section = comparison.section(findings)
+    pairs, by_class = (
+        table(section, f"pairs_baselines{end}").caption for end in ("", "_by_class")
+    )
+    assert "Holm over 10 tests, 7 of them of results that are still to run," in pairs
+    assert (
+        "still to run" not in table(comparison.section(Findings(three)), "pairs_baselines").caption
+    )
+    assert "No verdict: n = 5 paired seeds" in by_class
+
+
 def test_a_planted_null_is_no_verdict(tmp_path):
     study = make(tmp_path, {"a": aurocs(0.6), "b": aurocs(0.6, seed=3)})
     (contrast,) = contrasts(every_pair(contenders(study)))

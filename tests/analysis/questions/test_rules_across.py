@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.document.blocks import Table
-from analysis.evidence.rules import rules_document
+from analysis.evidence.rules import _row, rules_document
 from analysis.questions.selection.across import across
 from analysis.questions.selection.across_figure import draw_across
 from tests.analysis.planted import record, study
@@ -78,6 +78,32 @@ def test_the_rules_are_ordered_by_regret_and_compared_with_chance_by_task(studie
     assert rules["validation"].against_random.p == pytest.approx(2 * 2 / 2**8)
     assert rules["validation"].correlation.mean == pytest.approx(1, abs=0.01)
     assert rules["random"].correlation.n == 0
+
+
+def test_in_hindsight_the_luck_of_the_best_configuration_counts_as_regret(tmp_path):
+    """Two configurations of the same mean, each better by 0.1 on one of two seeds."""
+    tasks = ["mnist/0", "mnist/1"]
+    rows = ([0.8, 0.7], [0.7, 0.8], [0.6, 0.6])
+    trials = []
+    for k, aurocs in enumerate(rows):
+        trial = record(k, {"width": float(k)}, [[a, a] for a in aurocs], tasks, baseline="A")
+        trial.metrics[VALIDATION_AUROC] = [a for a in aurocs for _ in tasks]
+        trials.append(trial)
+    params = {"A": {"width": 1.0}}
+    found = across([study(tmp_path, trials, params, data_set="mnist", plan={"name": "Sobol"})])
+    rules = by_rule(found)
+    assert rules["oracle"].hindsight.mean == 0
+    assert rules["validation"].hindsight.mean == 0
+    assert rules["validation"].regret.mean == pytest.approx(-0.05)
+    assert rules["random"].regret.mean == pytest.approx(0.0, abs=1e-9)
+    assert rules["random"].hindsight.mean == pytest.approx(0.05)
+    row = rules_table(found)
+    assert row["in hindsight"].text.startswith("+5.0")
+
+
+def rules_table(found):
+    """The row of `random` in the table of the report."""
+    return next(row for row in map(_row, found.rules) if row["rule"] == "random")
 
 
 def without_losses(study, numbers):
@@ -153,8 +179,8 @@ def test_the_report_says_the_automatic_rule_beside_labels_and_chance(studies):
     assert report.summary == report.headline
     assert report.summary == (
         "Test AUROC that is lost by selecting one configuration for each task, averaged over A "
-        "and B (n = 8 tasks): with labelled anomalies (validation) 0.0 [0.0, 0.0] points; a "
-        "random choice 20.0 [20.0, 20.0] points."
+        "and B (n = 8 tasks): with labelled anomalies (validation) +0.0 [+0.0, +0.0] points; a "
+        "random choice +20.0 [+20.0, +20.0] points."
     )
     (table,) = [b for b in report.sections[0].blocks if isinstance(b, Table)]
     assert list(table.shown["rule"]) == ["oracle", "validation", "normal_only", "random"]

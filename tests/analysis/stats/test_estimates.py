@@ -7,7 +7,7 @@ from scipy import stats
 
 from analysis.document.format import PERCENTAGE_POINTS, Unit
 from analysis.stats.aggregates import iqm, mean_ranks, probability_of_improvement
-from analysis.stats.estimates import bootstrap, estimate, share_interval
+from analysis.stats.estimates import bootstrap, estimate, resampling_interval, share_interval
 
 
 def test_interval_is_the_one_of_the_t_test():
@@ -105,6 +105,24 @@ def test_bootstrap_of_what_does_not_vary_and_of_one_value():
     assert bootstrap([-0.5, 0.5, 1.0] * 2, bounds=(-1, 1)).low < 0
     with pytest.raises(ValueError, match="finite"):
         bootstrap([0.5, math.inf])
+
+
+def test_an_interval_from_few_resamples_is_as_wide_as_the_standard_error_asks(rng):
+    """Resamples of the mean of 50 values: the interval covers the mean about as often as it says."""
+    covered = 0
+    for _ in range(400):
+        values = rng.standard_normal(50)
+        resampled = np.array([rng.choice(values, 50).mean() for _ in range(20)])
+        low, high = resampling_interval(values.mean(), resampled)
+        covered += low <= 0 <= high
+    assert 0.92 < covered / 400 < 0.98
+
+
+def test_an_interval_from_resamples_keeps_the_shape_of_the_value():
+    resampled = np.array([[1.0, 5.0], [3.0, 5.0]])
+    low, high = resampling_interval(np.array([2.0, 5.0]), resampled)
+    half = stats.t.ppf(0.975, 1) * math.sqrt(2)
+    assert low == pytest.approx([2 - half, 5]) and high == pytest.approx([2 + half, 5])
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(0, 8), (3, 8), (8, 8), (148, 1000), (1, 1)])
