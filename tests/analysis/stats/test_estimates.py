@@ -108,7 +108,7 @@ def test_bootstrap_of_what_does_not_vary_and_of_one_value():
 
 
 def test_an_interval_from_few_resamples_is_as_wide_as_the_standard_error_asks(rng):
-    """Resamples of the mean of 50 values: the interval covers the mean about as often as it says."""
+    """The interval of the mean of 50 values covers it about as often as it says."""
     covered = 0
     for _ in range(400):
         values = rng.standard_normal(50)
