@@ -13,10 +13,11 @@ from analysis.evidence.costs import not_run
 from analysis.evidence.entries import RECORDS, REPORTS, Entry, entries
 from analysis.evidence.papers import contradictions
 from analysis.evidence.questions import read
+from analysis.questions.comparison.overview import OVERVIEW
 from analysis.report.next_steps import repeating
-from analysis.report.render.content import section_views
+from analysis.report.render.content import TableView, section_views
 from analysis.report.render.export import export
-from analysis.report.render.markdown import escaped, section_blocks
+from analysis.report.render.markdown import escaped, pipes, section_blocks
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 from tune_ad.storage.jsonl import write_atomically
@@ -25,12 +26,16 @@ from tune_ad.wording import count
 PAGE = "README.md"
 BRACKETS = (
     "±: standard deviation over seeds; brackets: 95 % interval, of which each report says what it "
-    "covers; points: hundredths of AUROC."
+    "covers; p: after Holm over all tests of its kind; points: hundredths of AUROC."
 )
-NOT_SELECTED = "No configuration was selected: all were fixed before their study ran."
+NOT_SELECTED = (
+    "No configuration was selected by test images; unless selection is the question, all were "
+    "fixed before their study ran."
+)
 ABOUT = (
     "What the studies of this project have shown, the most important first. `make results` makes "
-    f"this page from the records in `records/`; no number is written by hand. {BRACKETS}"
+    "this page from the records in `records/`, where every measured number is looked up. "
+    f"{BRACKETS}"
 )
 LEADING = 3
 """The number of findings in the README."""
@@ -45,19 +50,20 @@ def page(folder: Path, shown: Sequence[Entry]) -> str:
         folder: the folder of records and questions.
         shown: the questions, answered.
     """
+    questions = read(folder)
     findings = "\n".join(
-        f"{k}. {_answer(entry, f'{entry.finding} {entry.details}'.strip())} ({_shown_by(entry)})"
+        f"{k}. {_answer(entry, entry.finding)} ({_shown_by(entry)})"
         for k, entry in enumerate(shown, start=1)
     )
-    parts = ["# Results", " ".join([ABOUT, *_selected(shown)]), findings]
-    parts += contradictions(shown)
+    parts = ["# Results", " ".join([ABOUT, *_selected(shown)])]
+    parts += [*filter(None, [questions.preface]), findings, *contradictions(shown)]
     by_report: dict[str, list[tuple[int, Entry]]] = {}
     for number, entry in enumerate(shown, start=1):
         by_report.setdefault(entry.place, []).append((number, entry))
     parts.append("## The studies")
     for numbered in by_report.values():
         parts += _section(dict(numbered))
-    parts += not_run(shown, read(folder).left, folder)
+    parts += not_run(shown, questions.left, folder)
     return "\n\n".join(parts) + "\n"
 
 
@@ -133,8 +139,8 @@ def _answer(entry: Entry, text: str) -> str:
 
 
 def _shown_by(entry: Entry) -> str:
-    """Links to the reports and the tables that the numbers of the finding come from."""
-    links = []
+    """Links to the details, the reports and the tables that the numbers come from."""
+    links = [f"[details](#{entry.asked.report})"] if entry.details else []
     for report, tables in entry.asked.sources.items():
         title = "report" if report == entry.asked.report else escaped(report)
         links.append(f"[{title}]({REPORTS}/{report}/report.md)")
@@ -153,8 +159,15 @@ def _section(entries: Mapping[int, Entry]) -> list[str]:
         entries: the questions that the report answers, by the number of the finding.
     """
     first = next(iter(entries.values()))
-    noun = "Finding" if len(entries) == 1 else "Findings"
-    parts = [f"### {escaped(first.asked.report)}", f"{noun} {in_words([*map(str, entries)])}."]
+    plain = [str(number) for number, entry in entries.items() if not entry.details]
+    parts = [f"### {escaped(first.asked.report)}"]
+    if plain:
+        parts.append(f"Finding{'s' * (len(plain) > 1)} {in_words(plain)}.")
+    parts += [
+        f"Finding {number}. {escaped(entry.details)}"
+        for number, entry in entries.items()
+        if entry.details
+    ]
     if any(not entry.asked.finding for entry in entries.values()):
         answer = Document("", "", [Section("", [Text(first.report.summary)])])
         _, *blocks = section_blocks(section_views(answer)[0])
@@ -162,7 +175,16 @@ def _section(entries: Mapping[int, Entry]) -> list[str]:
     figures = [entry.figure for entry in entries.values() if entry.figure is not None]
     for name, figure in {figure.name: figure for figure in figures}.items():
         parts += [_picture(first, figure, "", name), escaped(figure.caption)]
-    return [*parts, _sources(first)]
+    return [*parts, *_overview(first.report), _sources(first)]
+
+
+def _overview(report: Document) -> list[str]:
+    """The table of all results of a report, and what it shows; empty without one."""
+    found = [table for table in report.all_tables() if table.name == OVERVIEW]
+    if not found:
+        return []
+    (view,) = section_views(Document("", "", [Section("", found)]))[0].blocks
+    return [pipes(view), escaped(found[0].caption)] if isinstance(view, TableView) else []
 
 
 def _sources(entry: Entry) -> str:

@@ -10,12 +10,15 @@ The file holds, in the order of importance, a table `[[asked]]` for each questio
   `{table = "effects", row = {change = "bias = False (from True)"}, column = "difference"}`.
   `tone`, `above` and `below` say what the words take for granted about that number; `report`
   names the report of another question that the table stands in;
-- `details`, optional: what follows the finding on the page, with such numbers too;
+- `details`, optional: what the page says besides, at the study, with such numbers too;
 - `about`, optional: the baselines that the finding is about, if it is not about all; it does not
   begin with how far its studies are once their trials have ended. None, `[]`: only trials that
   have ended, or printed numbers;
 - `against`, optional: what a paper says, if the finding contradicts it;
 - `figure`, optional: the name of the figure that is shown, in place of the report's first one.
+
+`preface`, optional, is what the page says before its findings: the words and papers that they take
+for granted, in Markdown.
 
 A table `[[left]]` names what was not run: `question`, `why`, and the `options` of its command.
 """
@@ -52,7 +55,7 @@ ASKED_KIND: Kind = {
     "figure?": str,
 }
 LEFT_KIND: Kind = {"question": str, "why": str, "options": str}
-KIND: Kind = {"asked?": [ASKED_KIND], "left?": [LEFT_KIND]}
+KIND: Kind = {"preface?": str, "asked?": [ASKED_KIND], "left?": [LEFT_KIND]}
 Row = TypeVar("Row")
 
 
@@ -130,6 +133,7 @@ class Questions:
 
     asked: Sequence[Asked]
     left: Sequence[Left]
+    preface: str
 
 
 def read(folder: Path) -> Questions:
@@ -145,12 +149,14 @@ def read(folder: Path) -> Questions:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
     check_kind(stored, KIND, str(path), "see analysis/evidence/questions.py")
-    if odd := sorted(stored.keys() - {"asked", "left"}):
-        raise UserError(f"{path}: unknown {', '.join(odd)}; it has tables [[asked]] and [[left]]")
+    if odd := sorted(stored.keys() - {"preface", "asked", "left"}):
+        raise UserError(
+            f"{path}: unknown {', '.join(odd)}; it has `preface`, [[asked]] and [[left]]"
+        )
     asked = [_asked(path, entry) for entry in stored.get("asked", [])]
     left = [_row(Left, path, entry) for entry in stored.get("left", [])]
     _check_places(path, asked)
-    return Questions(asked, left)
+    return Questions(asked, left, stored.get("preface", "").strip())
 
 
 def _check_places(path: Path, asked: Sequence[Asked]) -> None:

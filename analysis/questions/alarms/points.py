@@ -112,8 +112,8 @@ def _cell(value: Estimate) -> Cell:
 
 def without_empty(table: pd.DataFrame) -> pd.DataFrame:
     """The table without those of the columns of `beside` that are empty in all rows."""
-    empty = [name for name in COLUMNS if all(str(cell) == "" for cell in table[name])]
-    return table.drop(columns=empty)
+    shown = [name for name in COLUMNS if name in table]
+    return table.drop(columns=[n for n in shown if all(str(cell) == "" for cell in table[n])])
 
 
 def about(table: pd.DataFrame, points: Sequence[OperatingPoint]) -> str:

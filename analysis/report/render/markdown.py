@@ -78,10 +78,11 @@ def _table(table: TableView) -> str:
     head = f"Table {table.number}. {caption}".strip()
     legend = ", ".join(f"{escaped(MARKS[tone])} {MEANINGS[tone]}" for tone in table.tones)
     file = f"Full precision: {_file(table.name)}" if table.stored else ""
-    return "\n\n".join(filter(None, [head, _pipes(table), legend, file]))
+    return "\n\n".join(filter(None, [head, pipes(table), legend, file]))
 
 
-def _pipes(table: TableView) -> str:
+def pipes(table: TableView) -> str:
+    """The rows of a table under their heads; empty without columns."""
     if not table.columns:
         return ""
     rows = [[_cell(cell) for cell in row] for row in table.rows]

@@ -1,4 +1,4 @@
-"""The first section: the result in a picture, and what to do next."""
+"""The first section: the result in a picture, all results in a table, and what to do next."""
 
 import math
 from functools import partial
@@ -7,6 +7,7 @@ from analysis.document.blocks import Block, Figure, Section, Text
 from analysis.image_sampling import covered_by_all, covers
 from analysis.questions.ablation import draw_effects, foremost
 from analysis.questions.claims.verdict_blocks import conclusions
+from analysis.questions.comparison.overview import overview
 from analysis.questions.glance import Glance, draw_glance
 from analysis.report.findings import Findings
 from analysis.report.next_steps import next_steps
@@ -17,11 +18,14 @@ MOST_EFFECTS = 8  # in the first picture; all are in the section of effects
 
 
 def section(findings: Findings) -> Section:
-    """The picture, if there is a result, and the commands."""
+    """The picture, if there is a result, the table, if there are several, and the commands."""
     blocks: list[Block] = [*_effects(findings)]
     if findings.glance is not None:
         caption = _caption(findings, findings.glance)
         blocks.append(Figure("glance", partial(draw_glance, findings.glance), caption))
+    measured = [result for result in findings.results if result.auroc.n]
+    if len(measured) > 1:
+        blocks.append(overview(measured))
     steps = [f"{step.purpose}:\n$ {step.command}" for step in next_steps(findings)]
     blocks.append(Text("\n\n".join(steps)))
     return Section("At a glance", blocks)
@@ -71,7 +75,7 @@ def _caption(findings: Findings, glance: Glance) -> str:
         seeds = count(n, "seed") if n else "an unknown number of seeds"
         parts.append(
             "Triangle: the best published number for the same classes, by whatever method and "
-            f"protocol: {published.method} ({published.title}; {seeds}; {published.read}). "
+            f"protocol: {published.method} ({published.title}; {seeds}; number {published.read}). "
             'Whether it may be compared is said under "Comparison with published numbers".'
         )
     if glance.left_out:

@@ -185,7 +185,7 @@ def test_a_finding_that_its_report_does_not_show_is_refused(folder, old, new, me
         ('study = "second"\n', "", "needs either `study` or `studies`"),
         ('why = "There was no time."\n', "", "lacks left.0.why"),
         ("[[left]]", "[[left", "cannot be read"),
-        ("[[left]]", "[[lefts]]", "unknown lefts; it has tables [[asked]] and [[left]]"),
+        ("[[left]]", "[[lefts]]", "unknown lefts; it has `preface`, [[asked]] and [[left]]"),
         ("[[left]]", "[left]", "left cannot be {"),
         ('question = "Does width help?"', "question = 3", "asked.0.question cannot be 3"),
         ('question = "Does width help?"\n', "", "lacks asked.0.question"),
@@ -416,11 +416,44 @@ def test_the_details_of_a_finding_are_on_the_page_alone(folder):
     asked(folder, question, f"{question}{details}{short}")
     shown = entries(folder)
     answer = "Width 2 is better by +10.0 \\[+10.0, +10.0\\] points."
-    assert f"{answer} Once more: p = 0.00049. ([report]" in page(folder, shown)
+    text = page(folder, shown)
+    assert f"{answer} ([details](#second), [report]" in text
+    assert "### second\n\nFinding 1. Once more: p = 0.00049.\n" in text
     readme = folder.parent / "README.md"
     readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
     text = leading(readme, folder, shown)
     assert f"{answer} ([report](" in text and "Once more" not in text
+
+
+def test_the_preface_stands_before_the_findings_of_the_page_alone(folder):
+    path = folder / "questions.toml"
+    path.write_text(f'preface = """\n*Words.* A [glossary](g.md).\n"""\n{QUESTIONS}')
+    shown = entries(folder)
+    text = page(folder, shown)
+    assert "\n\n*Words.* A [glossary](g.md).\n\n1. **Does" in text
+    readme = folder.parent / "README.md"
+    readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    assert "glossary" not in leading(readme, folder, shown)
+
+
+def test_a_study_of_several_results_shows_them_in_a_table(folder):
+    trials = [
+        record(k, {"width": 1.0}, [mean + 0.01 * seed for seed in range(6)], baseline=name)
+        for k, (name, mean) in enumerate({"low": 0.6, "high": 0.8}.items())
+    ]
+    defaults = {name: {"width": 1.0} for name in ("low", "high")}
+    budget = {"trials": 2, "evaluation_seeds": 0}
+    made = write_study(folder / "pair", trials, defaults, name="pair", budget=budget)
+    made.path.rename(folder / "records" / "pair")
+    asked(
+        folder,
+        'study = "second"',
+        'study = "pair"\nquestion = "Which?"\n\n[[asked]]\nstudy = "second"',
+    )
+    text = page(folder, entries(folder))
+    rows = [line for line in text.splitlines() if re.match(r"\| (result|low|high)\b", line)]
+    assert [row.split("|")[1].strip() for row in rows] == ["result", "high", "low"]
+    assert "weights" in rows[0] and "none" in rows[1]
 
 
 def test_the_readme_begins_with_the_findings_between_its_marks(folder):
