@@ -1212,3 +1212,38 @@ def test_patience_goes_on_bit_equal(after, tmp_path):
     second.load_state_dict(through_file(first.state_dict(), tmp_path))
     assert watched(second) == curve[after:]
     assert same(second.state_dict(), straight.state_dict())
+
+
+class LateStop(Course):
+    """Stages of four epochs in which the validation loss is 3, 1, 2, 2: patience 2 ends at 4."""
+
+    count: ClassVar[int] = 2
+
+    def stages(self) -> tuple[Stage, ...]:
+        fall = super().stages()[0]
+        return tuple(replace(fall, name=f"stage {k}") for k in range(self.count))
+
+    def begin(self, stage: str, batches: Any) -> Buffers:
+        return {"steps": torch.zeros(())}
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        if self.training:
+            return super().terms(phase, images, noise)
+        losses = torch.tensor([0.0, 3.0, 1.0, 2.0, 2.0])
+        return {"loss": losses[self.get_buffer("steps").long()].expand(len(images))}
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_no_stage_is_left_out_if_the_last_replica_stops_at_the_end_of_one(count, monkeypatch):
+    monkeypatch.setattr(LateStop, "count", count)
+    config = replace(LINE, batch_size=COUNT, epochs=4)
+    replica_set = ReplicaSet(LateStop, config, images_of(), specs_of(0, 1), patience=2)
+    began = []
+    while not replica_set.finished:
+        replica_set.train(1)
+        began.append(replica_set.replicas[0].optimised)
+        replica_set.watch([torch.tensor([0])] * 2)
+    assert began == [f"stage {k}" for k in range(count) for _ in range(4)]
+    assert replica_set.epoch == 4 * count
+    stopped = [(s.epoch, s.stopped) for s in replica_set.early_stopping]
+    assert stopped == [(4 * count - 2, 4 * count)] * 2

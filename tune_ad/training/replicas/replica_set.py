@@ -197,7 +197,7 @@ class ReplicaSet:
         if not self.early_stopping or self.epoch >= self.epochs:
             return epochs
         if not self.training() and not self.finished:  # all are stopped: the stage is over
-            self.epoch = self.stage_end(self.epoch)
+            self.epoch = self.stage_end(self.epoch - 1)  # of the last epoch, also at its end
         if self.epoch and self.replicas[0].position(self.epoch)[1] == 0:
             for stopping in self.early_stopping:
                 stopping.begin_stage()
