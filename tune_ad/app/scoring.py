@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,8 +70,8 @@ def score(order: Order, say: Callable[[str], None]) -> None:
     )
     line = ProgressLine(order.output.name, len(inputs), complete=not len(inputs))
     try:
-        with _pictures(order.heatmaps) as pictures:
-            results = _shown(judge.judged(inputs), line, judge, pictures)
+        with _pictures(order.heatmaps) as pictures, closing(iter(inputs)) as batches:
+            results = _shown(judge.judged(batches), line, judge, pictures)
             summary = write_scores(order.output, judge, results)
         line.complete = True
     except OSError as error:

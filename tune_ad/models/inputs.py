@@ -1,6 +1,6 @@
 """New images in batches, read as they are needed: a folder, an image file, a .npz or a .npy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ KEYS = ("images", "test_images")
 
 class Inputs:
     """The images below a path, in a fixed order; iterate over it to read them in batches.
+
+    An iterator that is not taken to its end must be closed, which ends its threads.
 
     Args:
         path: a folder (also nested), an image file, a .npz or a .npy.
@@ -58,7 +60,7 @@ class Inputs:
         """The number of images, unreadable ones included."""
         return len(self.files) if self.array is None else len(self.array)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Generator[Batch, None, None]:
         """The batches, in order.
 
         Raises:
@@ -66,13 +68,13 @@ class Inputs:
         """
         return self._of_array(self.array) if self.array is not None else self._of_files()
 
-    def _of_array(self, array: NDArray[Any]) -> Iterator[Batch]:
+    def _of_array(self, array: NDArray[Any]) -> Generator[Batch, None, None]:
         for start in range(0, len(array), BATCH):
             images = uint8_images(self.path, "the array", array[start : start + BATCH])
             names = [str(k) for k in range(start, start + len(images))]
             yield Batch(names, channels_first(images), [])
 
-    def _of_files(self) -> Iterator[Batch]:
+    def _of_files(self) -> Generator[Batch, None, None]:
         """Batches of files: a few are decoded in advance, so that memory stays constant."""
         taken = self.preprocessing
         target = Target((taken.height, taken.width), taken.resize, taken.colour)
@@ -85,7 +87,8 @@ class Inputs:
 
         starts = iter(range(0, len(self.files), BATCH))
         waiting: list[tuple[list[Path], list[Future[Decoded | str]]]] = []
-        with ThreadPoolExecutor(self.workers) as pool:
+        pool = ThreadPoolExecutor(self.workers)
+        try:
             while True:
                 while len(waiting) <= READ_AHEAD and (start := next(starts, None)) is not None:
                     files = self.files[start : start + BATCH]
@@ -94,6 +97,8 @@ class Inputs:
                     return
                 files, futures = waiting.pop(0)
                 yield self._batch(files, [future.result() for future in futures])
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _batch(self, files: Sequence[Path], results: Sequence[Decoded | str]) -> Batch:
         """A batch of decoded files.

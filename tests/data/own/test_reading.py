@@ -1,6 +1,7 @@
 """A folder or an array of own images becomes an image set; what is decoded is cached."""
 
 import hashlib
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -158,6 +159,15 @@ def test_different_sizes_end_the_decoding_at_the_first_that_differs(folder, monk
     monkeypatch.setattr(reading._Folder, "_refuse_unreadable", lambda *_: shown.append(2))
     refused(folder, "6.png has 9x11 pixels, .*7.png has 9x12; give the size")
     assert shown == [1]
+
+
+def test_no_thread_decodes_after_a_refusal(folder):
+    put(folder, "test/good/7.png", image(7, (9, 12)))
+    before = set(threading.enumerate())
+    with pytest.raises(UserError, match="7.png has 9x12") as caught:
+        of(folder)
+    assert set(threading.enumerate()) == before
+    assert caught.tb, "it would otherwise have been freed, and with it the threads"
 
 
 def test_a_folder_that_cannot_be_opened_is_not_passed_over(folder, monkeypatch):

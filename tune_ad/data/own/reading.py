@@ -6,8 +6,9 @@ choices, so that the same images are decoded once.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -192,8 +193,14 @@ class _Folder:
         if left_out:
             self.say(f"{self.path}: left out: {left_out}")
 
-    def _parallel(self, function: Callable[[Item], Any], items: Sequence[Item]) -> Iterator[Any]:
-        """What a function makes of each item, in order."""
+    def _parallel(
+        self, function: Callable[[Item], Any], items: Sequence[Item]
+    ) -> Generator[Any, None, None]:
+        """What a function makes of each item, in order; close it if not all of that is taken.
+
+        Its threads would otherwise go on until it is collected, which may happen in any thread,
+        also in one that holds a lock which they need to end.
+        """
         with ThreadPoolExecutor(self.choices.workers) as pool:
             yield from pool.map(function, items)
 
@@ -219,8 +226,10 @@ class _Folder:
     def _image_set(self, layout: Layout, hashes: Sequence[str]) -> ImageSet:
         """Decode the images, and divide them into training and test images."""
         decoded, parts = [], []
-        with progress(f"decoding {self.path}", " images", len(layout.items)) as show:
-            results = self._parallel(self._attempt, layout.items)
+        with (
+            progress(f"decoding {self.path}", " images", len(layout.items)) as show,
+            closing(self._parallel(self._attempt, layout.items)) as results,
+        ):
             for number, (result, item, of_file) in enumerate(
                 zip(results, layout.items, hashes, strict=True), 1
             ):
