@@ -93,6 +93,16 @@ def test_a_trial_that_ends_its_process_is_trained_again(study, tmp_path, how, ca
 
 
 @pytest.mark.slow
+def test_a_trial_after_an_error_of_cuda_is_trained_again_in_another_process(study, tmp_path):
+    process = study("raise RuntimeError('CUDA error: an illegal memory access')", 1)
+    output, errors = process.communicate()
+    assert process.returncode == 0, output + errors
+    assert "its process ended with exit code 1; it is trained again" in output
+    assert "CUDA error: an illegal memory access" in errors
+    assert {record["state"] for record in records(tmp_path).values()} == {"complete"}
+
+
+@pytest.mark.slow
 def test_a_trial_that_always_ends_its_process_fails_with_the_cause(study, tmp_path):
     process = study("os._exit(7)", 99, "--retries", "1")
     output, errors = process.communicate()

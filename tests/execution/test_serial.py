@@ -153,6 +153,51 @@ def test_a_detector_that_leaves_the_program_is_a_failure(
     assert len(events.records) == 4
 
 
+def test_an_error_of_cuda_is_raised_and_no_trial_is_recorded_as_failed(
+    loop_of, events, finished, monkeypatch
+):
+    advance, lost = Trial.advance, RuntimeError("CUDA error: an illegal memory access\nmore")
+
+    def broken(self, seconds):
+        if self.spec.number == 1:
+            raise lost
+        return advance(self, seconds)
+
+    monkeypatch.setattr(Trial, "advance", broken)
+    loop = loop_of(events)
+    with pytest.raises(RuntimeError) as caught:
+        serial.run(loop, finished.session.suite, "cpu", 1)
+    assert caught.value is lost
+    assert loop.interrupted
+    assert [record.state for record in events.records] == ["complete"]
+    assert {event[0] for event in events.all} == {0, 1}
+
+
+@pytest.mark.parametrize("message", ["CUDA out of memory. Tried to allocate 2 GiB", "burst"])
+def test_other_errors_on_a_gpu_are_of_the_trial(loop_of, events, finished, monkeypatch, message):
+    def broken(self, seconds):
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(Trial, "advance", broken)
+    run(loop_of(events), finished)
+    assert [record.state for record in events.records] == ["failed"] * 4
+
+
+def test_an_error_whose_message_cannot_be_read_is_of_the_trial(
+    loop_of, events, finished, monkeypatch
+):
+    class OddError(Exception):
+        def __str__(self):
+            raise ValueError
+
+    def broken(self, seconds):
+        raise OddError
+
+    monkeypatch.setattr(Trial, "advance", broken)
+    run(loop_of(events), finished)
+    assert {record.reason for record in events.records} == {"OddError: its message cannot be read"}
+
+
 def test_the_details_of_a_trial_that_raised_are_empty_and_of_todays_schema(
     loop_of, finished, monkeypatch, tmp_path
 ):

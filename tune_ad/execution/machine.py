@@ -1,4 +1,4 @@
-"""The cores, GPUs and memory of a machine or a cluster."""
+"""The cores, GPUs and memory of a machine or a cluster; and whether a process has lost its GPU."""
 
 from typing import NamedTuple
 
@@ -53,3 +53,15 @@ def this_machine() -> Machine:
     """The cores that this process is allowed to use, and the GPUs that PyTorch sees."""
     cpus, gpus = usable_cores(), torch.cuda.device_count()
     return Machine(cpus, gpus, cpus, gpus, main_memory())
+
+
+def has_lost_gpu(error: BaseException) -> bool:
+    """Whether an exception is an error of CUDA, after which its process can use no GPU.
+
+    It is not one of the trial that raised it: every later trial of the process would raise it too.
+    A lack of memory is none of them.
+    """
+    try:
+        return "CUDA error" in str(error)
+    except Exception:  # of a class that is not the project's own
+        return False

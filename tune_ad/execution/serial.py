@@ -6,6 +6,7 @@ import torch
 
 from tune_ad.errors import one_line
 from tune_ad.execution.loop import TrialLoop
+from tune_ad.execution.machine import has_lost_gpu
 from tune_ad.signals import interruptions
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.report import Progress, Report
@@ -23,6 +24,10 @@ def run(loop: TrialLoop, suite: Suite, device: str, threads: int) -> None:
         suite: tasks and images.
         device: "cpu" or "cuda".
         threads: number of threads of PyTorch.
+
+    Raises:
+        Exception: an error of CUDA, after which this process can use no GPU. The trial that raised
+            it stays unfinished, and is trained again when another process resumes the study.
     """
     torch.set_num_threads(threads)
     while (spec := loop.next()) is not None:
@@ -42,7 +47,7 @@ def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> Non
             with interruptions() as interrupted:
                 message = next(received)
         except BaseException as error:  # as under Ray: the trial is recorded as failed
-            if interrupted:
+            if interrupted or has_lost_gpu(error):
                 raise
             loop.crashed(spec.number, one_line(error))
             return

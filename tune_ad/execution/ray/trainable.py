@@ -11,6 +11,7 @@ from ray import tune
 from ray.exceptions import RayError
 
 from tune_ad.errors import one_line
+from tune_ad.execution.machine import has_lost_gpu
 from tune_ad.search.study import Study
 from tune_ad.signals import interruptions
 from tune_ad.storage.records import TrialSpec
@@ -120,6 +121,6 @@ def _fault(error: BaseException) -> str:
         BaseException: the exception itself if it is not the trial's: an error of Ray, or one of
             CUDA, after which the process can use no GPU. The trial is then retried in another.
     """
-    if isinstance(error, RayError) or "CUDA error" in str(error):
+    if isinstance(error, RayError) or has_lost_gpu(error):
         raise error
     return one_line(error)
