@@ -275,6 +275,21 @@ def test_the_histogram_beyond_its_ends():
     exact(from_zero.log_density(torch.zeros(1).double()).exp(), histogram.density[:1])
 
 
+@torch.no_grad()
+def test_the_score_of_an_image_whose_codes_are_not_finite_is_nan_and_no_other():
+    module, images = gpnd(), doubles(GREY)
+    for name, values in module.finish(iter((images,)), 0).items():
+        module.get_buffer(name).copy_(values)
+    finite = module.score_variants(images, {}, {})
+    encode, spoilt = module.encoder.forward, torch.zeros(len(images), 1).double()
+    spoilt[1] = math.nan
+    module.encoder.forward = lambda given: encode(given) + spoilt
+    scores = module.score_variants(images, {}, {})
+    for name in ("score", "residual", "distance"):
+        assert scores[name].isnan().tolist() == [k == 1 for k in range(len(images))]
+        exact(scores[name][2:], finite[name][2:])
+
+
 @pytest.mark.parametrize("value", [0.0, 3.5])
 def test_equal_residuals_are_refused(value):
     with pytest.raises(DegenerateInputError, match=r"all 40 training images have the same norm"):

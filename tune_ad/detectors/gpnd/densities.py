@@ -202,11 +202,12 @@ class Histogram(NamedTuple):
 
         As in the official code, the density falls linearly from the first bin to 0 at distance 0,
         and it is 0 beyond the last bin. A density below the least normal float64 is replaced by
-        that number.
+        that number. That of a distance that is NaN is the least.
         """
         (low, high), bins = self.ends, len(self.density)
         position = ((distances - low) / (high - low) * bins).floor()
-        of_nearest_bin = self.density[position.clamp(0, bins - 1).long()]
+        nearest = position.clamp(0, bins - 1).nan_to_num(0)  # NaN is no index
+        of_nearest_bin = self.density[nearest.long()]
         decay = torch.where(distances < low, distances / low, 1.0)
         density = of_nearest_bin * decay * (position < bins)
         raised: Tensor = density.clamp(min=LEAST_DENSITY)
