@@ -27,7 +27,7 @@ from tune_ad.data import ImageSet, load, scaled
 from tune_ad.detectors.gpnd.densities import fitted_gaussian, fitted_histogram
 from tune_ad.detectors.gpnd.detector import GPND
 from tune_ad.detectors.gpnd.volume import (
-    chunk_size,
+    DERIVATIVES_AT_ONCE,
     decoder_log_volumes,
     encoder_log_volumes,
     reverse_jacobian,
@@ -110,7 +110,7 @@ def row_log_volumes(module: GPND, images: Tensor) -> Tensor:
     latent_dim, shape = module.config.latent_dim, images[0].shape
     least = torch.finfo(torch.float32).tiny
     log_volumes = []
-    for chunk in images.split(chunk_size(images, latent_dim)):
+    for chunk in images.split(DERIVATIVES_AT_ONCE.rows(images.device, latent_dim)):
         rows = reverse_jacobian(module.encoder, chunk, latent_dim).unflatten(2, shape)
         values = torch.linalg.svdvals(rows).double()
         log_volumes.append(values.clamp(min=least).log().flatten(1).sum(1))

@@ -42,6 +42,7 @@ from tune_ad.detectors.gpnd.volume import (
     reverse_jacobian,
 )
 from tune_ad.detectors.nets import ImageShape, LeNetDecoder, LeNetEncoder, lenet_channels
+from tune_ad.detectors.portions import Portion
 from tune_ad.errors import DegenerateInputError, UserError
 from tune_ad.training.replicas.replica import build
 
@@ -136,10 +137,10 @@ def test_the_volume_of_many_images_is_computed_in_portions(monkeypatch):
     whole = decoder_log_volumes(module.decoder, codes)
     images = doubles(GREY, 9)
     whole_encoder = encoder_log_volumes(module.encoder, images, 16)
-    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.DERIVATIVES_AT_ONCE", {"cpu": 40})
+    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.DERIVATIVES_AT_ONCE", Portion(40, 1))
     exact(decoder_log_volumes(module.decoder, codes), whole)
     exact(encoder_log_volumes(module.encoder, images, 16), whole_encoder)
-    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.DERIVATIVES_AT_ONCE", {"cpu": 1})
+    monkeypatch.setattr("tune_ad.detectors.gpnd.volume.DERIVATIVES_AT_ONCE", Portion(1, 1))
     exact(decoder_log_volumes(module.decoder, codes), whole)
 
 

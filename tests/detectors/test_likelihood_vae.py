@@ -13,6 +13,7 @@ from tune_ad.detectors.likelihood_vae.detector import LikelihoodVAE
 from tune_ad.detectors.likelihood_vae.image_statistics import STATISTICS, pixel_variance, png_bits
 from tune_ad.detectors.likelihood_vae.likelihoods import GREYS, LIKELIHOODS
 from tune_ad.detectors.nets import DCGANDecoder, DCGANEncoder, ImageShape, dcgan_channels
+from tune_ad.detectors.portions import Portion
 from tune_ad.errors import UserError
 from tune_ad.training.replicas.replica import ReplicaSpec, build
 from tune_ad.training.replicas.replica_set import ReplicaSet
@@ -273,9 +274,8 @@ def test_the_decoder_follows_the_bound_and_the_encoder_the_weighted_log_density(
 def test_decoding_goes_in_pieces_where_nothing_is_trained(digits, monkeypatch):
     whole, _ = scored(module_of(likelihood="categorical"), digits)
     module = module_of(likelihood="categorical")
-    monkeypatch.setattr(
-        "tune_ad.detectors.likelihood_vae.decoder.CACHED", 3 * module.decoder.numbers
-    )
+    portion = Portion(cpu=3 * module.decoder.numbers, gpu=1)
+    monkeypatch.setattr("tune_ad.detectors.likelihood_vae.decoder.ACTIVATIONS_AT_ONCE", portion)
     seen = []
     module.decoder.register_forward_hook(lambda m, inputs, out: seen.append(len(inputs[0])))
     pieces, _ = scored(module, digits)

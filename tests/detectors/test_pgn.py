@@ -21,6 +21,7 @@ from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN, dropout
 from tune_ad.detectors.pgn.divergence import log_softplus
 from tune_ad.detectors.pgn.dropout import dropout_mask, exponential_excess
+from tune_ad.detectors.portions import Portion
 from tune_ad.errors import UserError
 from tune_ad.training.ranking import ties
 from tune_ad.training.replicas.replica import ReplicaSpec, build
@@ -319,7 +320,8 @@ def test_the_expected_loss_and_its_gradient_are_the_means_over_all_masks(p, sett
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
 @pytest.mark.parametrize("chunk", [1, 40, 10**6])
 def test_the_excess_of_the_exponential_and_its_gradient(p, chunk, monkeypatch):
-    monkeypatch.setitem(dropout.PRODUCTS_AT_ONCE, "cpu", chunk)  # 1 and 2 images at once, or all 5
+    portion = Portion(cpu=chunk, gpu=1)  # 1 and 2 images at once, or all 5
+    monkeypatch.setattr(dropout, "PRODUCTS_AT_ONCE", portion)
     stream = torch.Generator().manual_seed(2)
     features, weight = (
         torch.randn(shape, generator=stream).double().requires_grad_()

@@ -12,6 +12,7 @@ from tests.training.cases import PARTS, SECOND, planted, run, study_of, trial_of
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.detectors.pgn import PGN
+from tune_ad.detectors.pgn.dropout import PRODUCTS_AT_ONCE, exponential_excess
 from tune_ad.detectors.shallow.kde import KDE
 from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline
@@ -25,6 +26,7 @@ from tune_ad.training.replicas.device_memory import (
     Footprint,
     available,
     footprint,
+    highest,
     left,
     needed,
     scoring_bytes,
@@ -154,10 +156,26 @@ def test_more_values_of_the_score_space_need_more_memory():
     assert many.scoring(size) > few.scoring(size)
 
 
+def test_the_products_of_an_exact_expectation_are_those_that_a_gpu_holds_at_once():
+    """The chunk of a CPU is one image if a layer has so many weights; that of a GPU is 64."""
+    features, outputs = 2**9, 2**9
+    assert PRODUCTS_AT_ONCE.rows(torch.device("cpu"), features * outputs) == 1
+
+    def call(images):
+        weight = torch.empty(outputs, features, dtype=torch.float64)
+        excess = exponential_excess(images.flatten(1).double(), weight, 0.5)
+        return {"score": excess.sum(1)}
+
+    products = [highest(call, count, ImageShape(2, 16, 16)) for count in (1, 64, 128)]
+    assert products[1] > 2 * 8 * PRODUCTS_AT_ONCE.gpu, "float64, several at the same time"
+    assert products[1] > 40 * products[0]
+    assert products[2] < 1.1 * products[1], "a chunk at a time"
+
+
 @pytest.mark.slow
-def test_each_replica_needs_the_chunk_of_products_of_an_exact_expectation():
+def test_each_image_needs_the_products_of_an_exact_expectation():
     exact, usual = (of(PGN, CIFAR, width=0.5, dropout_on=drop) for drop in ("both", "mean"))
-    assert exact.scored_fixed > usual.scored_fixed + 8 * 10**6
+    assert exact.scored_image > 10 * usual.scored_image, "until they are a chunk of a GPU"
     assert exact.scoring(100, 10) > usual.scoring(100, 10)
 
 

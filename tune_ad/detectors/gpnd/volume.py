@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp
 
+from tune_ad.detectors.portions import Portion
+
 Network = Callable[[Tensor], Tensor]
-DERIVATIVES_AT_ONCE = {"cpu": 256, "cuda": 8192, "meta": 8192}
-"""They fit a CPU's cache, or fill a GPU, for which shapes without values stand."""
+DERIVATIVES_AT_ONCE = Portion(cpu=256, gpu=8192)
 FLOAT32_RESOLUTION = 2.0**-23  # relative resolution
 
 
@@ -25,7 +26,7 @@ def decoder_log_volumes(decoder: Network, codes: Tensor) -> Tensor:
         decoder: a function from codes to images.
         codes: codes, shape (batch, latent_dim).
     """
-    chunks = codes.split(chunk_size(codes, codes.shape[1]))
+    chunks = codes.split(DERIVATIVES_AT_ONCE.rows(codes.device, codes.shape[1]))
     return torch.cat([log_volume(forward_jacobian(decoder, chunk)) for chunk in chunks])
 
 
@@ -37,18 +38,8 @@ def encoder_log_volumes(encoder: Network, images: Tensor, latent_dim: int) -> Te
         images: images, shape (batch, c, h, w).
         latent_dim: length of a code.
     """
-    chunks = images.split(chunk_size(images, latent_dim))
+    chunks = images.split(DERIVATIVES_AT_ONCE.rows(images.device, latent_dim))
     return torch.cat([log_volume(reverse_jacobian(encoder, c, latent_dim)) for c in chunks])
-
-
-def chunk_size(batch: Tensor, directions: int) -> int:
-    """The number of images to differentiate at once on the device of `batch`.
-
-    Args:
-        batch: codes or images.
-        directions: number of directional derivatives per image.
-    """
-    return max(1, DERIVATIVES_AT_ONCE[batch.device.type] // directions)
 
 
 @torch.no_grad()

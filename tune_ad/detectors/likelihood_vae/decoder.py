@@ -15,9 +15,9 @@ from tune_ad.detectors.nets import (
     dcgan_channels,
     lenet_channels,
 )
+from tune_ad.detectors.portions import Portion
 
-CACHED = 2**21  # maximum number of activations at once on a CPU (about its cache), no gradient
-HELD = 2**27  # the same on another device
+ACTIVATIONS_AT_ONCE = Portion(cpu=2**21, gpu=2**27)  # without a gradient
 LEAST_ABOVE = 1e-3  # minimum of log(initial scale / floor) of a learned scale
 
 
@@ -64,7 +64,7 @@ class PixelDecoder(nn.Module):
     @property
     def at_once(self) -> int:
         """The number of codes to decode in one batch, limited by memory."""
-        return max(1, (CACHED if self.scale.device.type == "cpu" else HELD) // self.numbers)
+        return ACTIVATIONS_AT_ONCE.rows(self.scale.device, self.numbers)
 
     def forward(self, codes: Tensor) -> Tensor:
         """Outputs of the network, shape (batch, c * outputs, h, w)."""

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PRODUCTS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 24}  # fit a CPU's cache, or fill a GPU
+from tune_ad.detectors.portions import Portion
+
+PRODUCTS_AT_ONCE = Portion(cpu=1 << 18, gpu=1 << 24)
 
 
 def dropout_mask(uniform: Tensor, dropout: float) -> Tensor:
@@ -81,6 +83,6 @@ class ExponentialExcess(torch.autograd.Function):
 
 def feature_chunks(features: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
     """The features in chunks whose products with the weights fit into memory."""
-    size = PRODUCTS_AT_ONCE["cuda" if features.is_cuda else "cpu"]
-    chunks: tuple[Tensor, ...] = features.split(max(1, size // weight.numel()))
+    size = PRODUCTS_AT_ONCE.rows(features.device, weight.numel())
+    chunks: tuple[Tensor, ...] = features.split(size)
     return chunks
