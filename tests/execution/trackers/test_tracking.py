@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tune_ad.execution.trackers.mlflow_runs import MlflowTracker
 from tune_ad.execution.trackers.tracker import Tracker
 from tune_ad.execution.trackers.wandb_runs import WandbTracker
 from tune_ad.execution.trackers.worker import Worker
+from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import TEST_AUROC
 
 PROJECT = Path(__file__).parents[3]
@@ -160,6 +162,47 @@ def test_a_worker_does_everything_in_order_before_it_ends():
         worker.do(partial(done.append, number))
     worker.close()
     assert (done, worker.fault) == (list(range(20)), None)
+
+
+def test_a_worker_leaves_the_filters_of_warnings_alone():
+    worker, started, goes_on = Worker(), threading.Event(), threading.Event()
+
+    def task():
+        started.set()
+        assert goes_on.wait(60)
+
+    before = list(warnings.filters)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        worker.do(task)
+        assert started.wait(60)
+    goes_on.set()
+    worker.close()
+    assert (warnings.filters, worker.fault) == (before, None)
+
+
+@pytest.mark.parametrize(
+    ("module", "is_ignored"),
+    [
+        ("mlflow", True),
+        ("wandb.sdk.lib", True),
+        ("tune_ad.execution.trackers.mlflow_runs", True),
+        ("wandbox", False),
+        ("my_detector", False),
+    ],
+)
+def test_warnings_of_clients_alone_are_ignored(begin, tracker, monkeypatch, module, is_ignored):
+    def warn(self, run):
+        warnings.warn_explicit("old", FutureWarning, "a.py", 1, module)
+
+    monkeypatch.setattr(Noting, "begin", warn)
+    monkeypatch.setattr(StudyFolder, "read_study", lambda self: {"created": "now"})
+    session = begin()
+    with warnings.catch_warnings():
+        session.tracking.begin("unknown")
+        (tracked,) = session.tracking.active
+        tracked.worker.close()
+    assert (tracked.worker.fault is None) == is_ignored, "a warning is an error in tests"
 
 
 def refuse(tracker):

@@ -13,7 +13,7 @@ from tune_ad.execution.trackers import TRACKERS
 from tune_ad.execution.trackers.mlflow_runs import MlflowTracker
 from tune_ad.execution.trackers.tracker import TrackedRun, Tracker
 from tune_ad.execution.trackers.wandb_runs import WandbTracker
-from tune_ad.execution.trackers.worker import Worker
+from tune_ad.execution.trackers.worker import Worker, ignore_warnings_of_clients
 from tune_ad.search.study import Study
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import TrialRecord, TrialSpec
@@ -80,6 +80,8 @@ class Tracking:
             commit: the commit of the code.
         """
         study = self.study
+        if self.trackers:
+            ignore_warnings_of_clients()
         self.active = [_Tracked(t, tracker, Worker()) for t, tracker in self.trackers.items()]
         self.tags = {
             "study": study.name,

@@ -1,12 +1,26 @@
 """A thread that does what a tracker is told, so that a slow one delays no trial."""
 
 import queue
+import re
 import threading
 import warnings
 from collections.abc import Callable
 
 LONGEST = 60.0  # seconds for which the end of a study waits for what is still to be sent
+PACKAGES = tuple("alembic google mlflow pydantic requests sqlalchemy urllib3 wandb".split())
+"""The clients of trackers, and what they use."""
 Task = Callable[[], None]
+
+
+def ignore_warnings_of_clients() -> None:
+    """Ignore warnings about code of the clients, which the user did not call, from now on.
+
+    To be called in the main thread before a `Worker` starts. The filters of warnings belong to the
+    process: if the thread of a worker set and restored them, one that another thread has set
+    meanwhile could stay.
+    """
+    places = "|".join((*PACKAGES, re.escape(__name__.rpartition(".")[0])))
+    warnings.filterwarnings("ignore", module=rf"({places})(\.|$)")
 
 
 class Worker:
@@ -43,8 +57,6 @@ class Worker:
             if self.fault is not None:
                 continue
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of packages that the user did not call
-                    task()
+                task()
             except Exception as error:  # whatever a client of a server raises
                 self.fault = error
