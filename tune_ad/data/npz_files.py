@@ -50,7 +50,8 @@ def read_npz(
         path: a file with the arrays train_images, train_labels, test_images, test_labels (images
             (n, h, w), (n, h, w, 1) or (n, h, w, 3), labels integers or texts (n,)), or images and
             labels, or images alone; optional are a text `about`, the names `classes` of the
-            labels, and the label or name `normal` of the normal class.
+            labels, and the label or name `normal` of the normal class: an integer is a label, and
+            if the labels are texts its digits are one; a text is a name.
         name: the name of the data set; the file's name without ".npz" if None.
         classes: the names of the labels of a declared data set, of which each is normal in a task
             of its own; None for a user's file, in which they are the texts, or "0", "1", ... up to
@@ -71,9 +72,10 @@ def read_npz(
     names = classes or tuple(map(str, stored.pop("classes", ()))) or None
     stored.pop("classes", None)
     labels = {key: array for key, array in stored.items() if key.endswith("labels")}
+    are_texts = _are_texts(labels)
     names, numbers = _numbered(path, labels, names)
     content = _Content.of({**stored, **numbers}, names)
-    normal = _normal(path, content, stated) if classes is None else None
+    normal = _normal(path, content, stated, are_texts) if classes is None else None
     arrays = content.divided(path, normal)
     image_set = from_arrays(name or path.stem, content.names, arrays, about)
     return replace(image_set, normal=normal, every_label=normal is not None)
@@ -163,6 +165,11 @@ def uint8_images(path: Path, key: str, array: npt.NDArray[Any]) -> npt.NDArray[A
     return np.rint(array * np.float64(255)).astype(np.uint8)
 
 
+def _are_texts(labels: Mapping[str, npt.NDArray[Any]]) -> bool:
+    """Whether the labels are texts; then those that are numbers stand for their digits."""
+    return any(array.dtype.kind == "U" for array in labels.values())
+
+
 def _numbered(
     path: Path, labels: Mapping[str, npt.NDArray[Any]], names: tuple[str, ...] | None
 ) -> tuple[tuple[str, ...] | None, dict[str, npt.NDArray[Any]]]:
@@ -176,7 +183,7 @@ def _numbered(
         raise npz_fault(
             path, f"classes names {twice!r} twice", "give each label a name of its own"
         )
-    if not any(array.dtype.kind == "U" for array in labels.values()):
+    if not _are_texts(labels):
         for key, array in labels.items():
             _check_label_range(path, key, array, len(names) if names else MOST_CLASSES)
         return names, dict(labels)
@@ -261,29 +268,49 @@ def _named(*labels: npt.NDArray[Any]) -> tuple[str, ...]:
     return tuple(str(k) for k in range(max(int(of_part.max(initial=0)) for of_part in labels) + 1))
 
 
+def _known(stated: npt.NDArray[Any], names: Sequence[str], are_texts: bool) -> Mapping[str, int]:
+    """What `normal` may state, as text, with the number of the label that it means.
+
+    Args:
+        stated: the array `normal`.
+        names: the names of the labels.
+        are_texts: whether the labels of the file are texts.
+    """
+    numbers = {str(k): k for k in range(len(names))}
+    if are_texts:
+        return _positions(names)
+    return numbers if stated.dtype.kind != "U" else {**numbers, **_positions(names)}
+
+
 def _normal(
-    path: Path, content: _Content, stated: npt.NDArray[Any] | None
+    path: Path, content: _Content, stated: npt.NDArray[Any] | None, are_texts: bool
 ) -> tuple[int, ...] | None:
     """The labels that are normal; None if each class is normal in a task of its own.
+
+    Args:
+        path: the file, for messages.
+        content: what the file contains.
+        stated: the array `normal`; None if there is none.
+        are_texts: whether the labels of the file are texts.
 
     Raises:
         UserError: if `normal` names no or several classes, two classes are called normal, or no
             image of a normal class is trained on.
     """
-    trained, position = content.trained(), _positions(content.names)
+    trained = content.trained()
     if stated is None:
         try:
             found = normal_class(trained, content.every()) if trained else None
         except UserError as error:
             raise npz_fault(path, str(error), STATE_NORMAL) from error
-        normal: tuple[int, ...] = () if found is None else (position[found],)
+        normal: tuple[int, ...] = () if found is None else (content.names.index(found),)
     else:
-        known = {**{str(k): k for k in range(len(content.names))}, **position}
+        known = _known(stated, content.names, are_texts)
         if unknown := [str(label) for label in stated if str(label) not in known]:
             raise npz_fault(
                 path,
                 f"normal names {unknown[0]!r}, which is no class",
-                f"choose from {', '.join(content.names)}",
+                f"choose from {', '.join(content.names if stated.dtype.kind == 'U' else known)}",
             )
         normal = tuple(sorted({known[str(label)] for label in stated}))
         if len(normal) > 1:
@@ -323,7 +350,7 @@ def write_npz(path: str | os.PathLike[str], image_set: ImageSet, named: bool = F
     if named or image_set.normal is not None:
         arrays |= {
             "classes": np.array(image_set.classes),
-            "normal": np.array(image_set.normal or (), np.int64),
+            "normal": np.array([image_set.classes[k] for k in image_set.normal or ()], np.str_),
         }
     try:
         with unfinished.open("xb") as file:

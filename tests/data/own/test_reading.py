@@ -78,6 +78,18 @@ def test_the_same_images_are_decoded_once(folder, monkeypatch):
     assert torch.equal(again.image_set.test_images, first.image_set.test_images)
 
 
+def test_classes_that_are_called_by_numbers_are_decoded_once(tmp_path, monkeypatch):
+    for k, place in enumerate(["train/10", "test/1", "test/10", "test/2"] * 3):
+        put(tmp_path / "photos", f"{place}/{k}.png", image(k))
+    first = of(tmp_path / "photos").image_set
+    assert (first.classes, first.normal) == (("1", "10", "2"), (1,))
+    monkeypatch.setattr(reading, "decode", None)
+    again = of(tmp_path / "photos", said=(said := [])).image_set
+    assert (again.classes, again.normal) == (first.classes, first.normal)
+    assert torch.equal(again.train_images, first.train_images)
+    assert len(said) == 1
+
+
 def test_another_content_or_choice_is_decoded_again(folder):
     first = of(folder)
     other = of(folder, CHOICES._replace(target=Target((16, 16), "pad", "rgb")))
@@ -360,6 +372,37 @@ def test_names_and_normal_classes_are_read_and_written(tmp_path):
     bad = {**extra, "normal": np.array(["boot"])}
     with pytest.raises(UserError, match="normal names 'boot', which is no class; choose from bag"):
         read_npz(written(tmp_path / "z.npz", **split(images, labels), **bad))
+
+
+@pytest.mark.parametrize(
+    ("labels", "normal", "expected"),
+    [
+        ([0, 1], [0], 0),  # a label
+        ([0, 1], [1], 1),
+        ([0, 1], ["0"], 1),  # a name
+        ([0, 1], ["1"], 0),
+        (["1", "0"], [0], 1),  # the label "0"
+        (["1", "0"], ["0"], 1),
+    ],
+)
+def test_an_integer_normal_is_a_label_and_a_text_is_a_name(tmp_path, labels, normal, expected):
+    images, numbers = arrays(60)[0], np.arange(60) % 2
+    content = {"images": images, "labels": np.array(labels)[numbers], "normal": np.array(normal)}
+    images = read_npz(written(tmp_path / "x.npz", classes=np.array(["1", "0"]), **content))
+    assert (images.classes, images.normal) == (("1", "0"), (expected,))
+    assert set(images.train_labels.tolist()) == {expected}
+
+
+@pytest.mark.parametrize(
+    ("labels", "normal", "choices"),
+    [([0, 1], [10], "0, 1"), ([0, 1], [-1], "0, 1"), (["10", "20"], [1], "10, 20")],
+)
+def test_an_integer_normal_that_is_no_label_is_refused(tmp_path, labels, normal, choices):
+    images, numbers = arrays(60)[0], np.arange(60) % 2
+    content = {"images": images, "labels": np.array(labels)[numbers], "normal": np.array(normal)}
+    path = written(tmp_path / "x.npz", classes=np.array(["10", "20"]), **content)
+    with pytest.raises(UserError, match=f"{normal[0]}', which is no class; choose from {choices}"):
+        read_npz(path)
 
 
 def test_stated_normal_classes_decide_which_images_are_tested(tmp_path):
