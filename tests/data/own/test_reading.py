@@ -191,6 +191,25 @@ def test_a_folder_that_cannot_be_opened_is_not_passed_over(folder, monkeypatch):
     refused(folder, r"train/secret cannot be opened .Permission denied.; make it readable")
 
 
+def test_a_linked_folder_is_refused(folder, tmp_path):
+    put(tmp_path / "elsewhere", "20.png", image(20))
+    (folder / "test/scratch").symlink_to(tmp_path / "elsewhere")
+    words = "test/scratch is a link to a folder; such links are not followed"
+    refused(folder, words)
+    with pytest.raises(UserError, match=words):
+        list(image_files(folder))
+
+
+def test_linked_files_hidden_links_and_a_link_to_the_whole_are_read(folder, tmp_path):
+    plain = of(folder)
+    put(tmp_path / "elsewhere", "20.png", image(20))
+    (folder / ".hidden").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "linked").symlink_to(folder)
+    assert of(tmp_path / "linked").digest == plain.digest
+    (folder / "test/hole/20.png").symlink_to(tmp_path / "elsewhere/20.png")
+    assert len(of(folder).image_set.test_images) == len(plain.image_set.test_images) + 1
+
+
 def test_test_images_that_were_trained_on_are_refused_or_left_out(folder):
     put(folder, "test/hole/same.png", image(2))
     refused(folder, r"hole/same.png is a test image and equal to the training image .*good/2.png")

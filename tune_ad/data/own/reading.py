@@ -113,16 +113,19 @@ def image_files(folder: Path) -> Iterator[PurePosixPath]:
     """The image files below a folder by their suffix; hidden files and folders are passed over.
 
     Raises:
-        UserError: if a folder cannot be opened.
+        UserError: if a folder cannot be opened, or is a link.
     """
     return (path for path in _files(folder) if path.suffix.casefold() in SUFFIXES)
 
 
 def _files(folder: Path) -> Iterator[PurePosixPath]:
-    """All files below a folder but hidden ones and those that systems add; links are not followed.
+    """All files below a folder but hidden ones and those that systems add.
+
+    A link to a file is that file. Links to folders are refused, not followed: one may lead back to
+    a folder above it, or show the same images twice, as training and as test images.
 
     Raises:
-        UserError: if a folder cannot be opened.
+        UserError: if a folder cannot be opened, or is a link.
     """
 
     def refuse(error: OSError) -> None:
@@ -133,6 +136,11 @@ def _files(folder: Path) -> Iterator[PurePosixPath]:
 
     for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
+        if linked := next((f for f in folders if os.path.islink(os.path.join(place, f))), None):
+            raise UserError(
+                f"{Path(place, linked)} is a link to a folder; such links are not followed, so "
+                "put the folder itself there, or links to its files"
+            )
         for file in sorted(files):
             if not file.startswith(".") and file.casefold() not in WITHOUT_PICTURES:
                 yield PurePosixPath(Path(place, file).relative_to(folder).as_posix())
