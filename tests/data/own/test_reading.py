@@ -164,6 +164,15 @@ def test_images_that_do_not_fit_into_memory_are_refused_after_the_first(folder, 
     assert len(of(folder).image_set.train_images) == 6
 
 
+def test_images_in_colour_after_grey_ones_are_counted_in_colour(folder, monkeypatch):
+    put(folder, "train/good/3.png", np.stack([image(1), image(2), image(3)], axis=2))
+    needed = 3 * 13 * 3 * 9 * 11
+    monkeypatch.setattr(reading, "main_memory", lambda: needed - 1)
+    refused(folder, "13 images of 9x11 pixels need 0.0 GB of memory.*--image-size 64")
+    monkeypatch.setattr(reading, "main_memory", lambda: needed)
+    assert of(folder).image_set.shape == (3, 9, 11)
+
+
 def test_different_sizes_end_the_decoding_at_the_first_that_differs(folder, monkeypatch):
     put(folder, "test/good/7.png", image(7, (9, 12)))
     shown = []

@@ -233,7 +233,7 @@ class _Folder:
 
     def _image_set(self, layout: Layout, hashes: Sequence[str]) -> ImageSet:
         """Decode the images, and divide them into training and test images."""
-        decoded, parts = [], []
+        decoded, parts, checked = [], [], 0
         with (
             progress(f"decoding {self.path}", " images", len(layout.items)) as show,
             closing(self._parallel(self._attempt, layout.items)) as results,
@@ -247,7 +247,8 @@ class _Folder:
                 else:
                     decoded.append(_Labelled(item, result))
                     self._refuse_different_sizes(decoded[0], decoded[-1])
-                    if len(decoded) == 1:
+                    if result.nbytes > checked:  # the first image, and the first in colour
+                        checked = result.nbytes
                         self._refuse_too_large(len(layout.items), result)
                     parts.append(item.part or _part(item.label, layout.normal, of_file))
         self._refuse_unreadable()
@@ -311,7 +312,7 @@ class _Folder:
             )
 
     def _refuse_too_large(self, images: int, pixels: Pixels) -> None:
-        """Refuse images that do not fit into memory, as soon as the size of one is known."""
+        """Refuse images that do not fit into memory if each is as large as one of them."""
         needed, memory = COPIES * images * pixels.nbytes, main_memory()
         if needed > memory:
             size = "x".join(map(str, pixels.shape[:2]))
