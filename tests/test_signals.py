@@ -1,6 +1,7 @@
 """Ctrl-C while Ray starts, while it ends, and after the last trial; signals of schedulers."""
 
 import signal
+import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,14 @@ from ray import tune
 
 from tune_ad.execution.ray import runner
 from tune_ad.execution.ray.runner import RayAdapter, Resources, TrialEndCallback
-from tune_ad.signals import interrupt_afterwards, interruptions, kept_handlers, terminations
+from tune_ad.signals import (
+    SIGNALS,
+    interrupt_afterwards,
+    interruptions,
+    kept_handlers,
+    signals_afterwards,
+    terminations,
+)
 
 HANDLER = signal.default_int_handler
 
@@ -58,6 +66,45 @@ def test_an_error_of_the_block_goes_before_an_interruption():
     with pytest.raises(ZeroDivisionError), interrupt_afterwards():
         press()
         raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *SIGNALS, signal.SIGALRM])
+def test_every_signal_takes_effect_after_a_block_that_must_not_be_left_half_done(number):
+    done, heard = [], []
+
+    def hear(number, frame):
+        heard.append((number, list(done)))
+
+    before = signal.signal(number, hear)
+    try:
+        with signals_afterwards():
+            signal.raise_signal(number)
+            signal.raise_signal(number)
+            done.append("all")
+        assert heard == [(number, ["all"])] * 2
+        assert signal.getsignal(number) is hear
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_signal_is_not_lost_if_such_a_block_raises():
+    with pytest.raises(KeyboardInterrupt) as caught, signals_afterwards():
+        press()
+        raise ZeroDivisionError
+    assert isinstance(caught.value.__context__, ZeroDivisionError)
+
+
+def test_such_a_block_in_another_thread_changes_nothing():
+    seen = []
+
+    def look():
+        with signals_afterwards():
+            seen.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert seen == [HANDLER]
 
 
 @pytest.fixture

@@ -196,6 +196,43 @@ def alarm(seconds: float, doing: str = "it hangs") -> Iterator[None]:
 
 
 @contextmanager
+def signals_afterwards() -> Iterator[None]:
+    """Context manager: what handles signals runs after the block, also that of an `alarm`.
+
+    For a short block that must not be left half done, as the start of a process that has to be
+    ended. Signals are noted, not blocked: a process that is started would inherit that, and
+    another thread could receive them.
+
+    Raises:
+        BaseException: after the block, what the handler of a signal that came in it raises; also
+            if the block has raised something else.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread receives signals
+        return
+    handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, *SIGNALS, signal.SIGALRM)}
+    before = {number: handler for number, handler in handlers.items() if callable(handler)}
+    received: list[int] = []
+    is_over = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if is_over:  # it came while the handlers were restored
+            before[signal.Signals(number)](number, frame)
+        else:
+            received.append(number)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield
+    finally:
+        is_over = True
+        restore(before)
+        for came in received:
+            signal.raise_signal(came)
+
+
+@contextmanager
 def interrupt_afterwards() -> Iterator[None]:
     """Context manager: a first Ctrl-C takes effect after the block, a second one at once.
 

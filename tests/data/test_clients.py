@@ -13,6 +13,7 @@ import pytest
 from tune_ad.data import Registry, SourceError
 from tune_ad.data.fetch import clients, registries
 from tune_ad.data.fetch.clients import run_client
+from tune_ad.signals import SIGNALS, terminations
 
 WAITING = """
 echo $$ > {folder}/client
@@ -94,6 +95,32 @@ def test_ctrl_c_kills_the_client_and_its_children(tmp_path, client):
     assert process.returncode not in (0, None)
     for process_id in process_ids(tmp_path):
         wait_for(lambda process_id=process_id: not is_running(process_id))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, *SIGNALS])
+def test_a_signal_while_the_client_starts_kills_it_and_leaves_signals_as_they_were(
+    tmp_path, client, number, monkeypatch
+):
+    client("npm", "exec /bin/sleep 60")
+    started, start = [], subprocess.Popen
+
+    def interrupted(*arguments, **settings):
+        started.append(start(*arguments, **settings))
+        signal.raise_signal(number)
+        return started[-1]
+
+    numbers = (signal.SIGINT, *SIGNALS)
+    with terminations() as received:
+        monkeypatch.setattr(clients.subprocess, "Popen", interrupted)
+        handlers = [signal.getsignal(n) for n in numbers]
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        with pytest.raises(KeyboardInterrupt):
+            run_client(["npm"], tmp_path)
+        monkeypatch.undo()
+        assert [signal.getsignal(n) for n in numbers] == handlers
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+    assert started[0].returncode == -signal.SIGKILL
+    assert received == ([] if number == signal.SIGINT else [number])
 
 
 def test_a_client_is_watched_until_its_end_and_no_thread_is_left(tmp_path, client, monkeypatch):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tune_ad.data.declaration import SourceError
+from tune_ad.signals import signals_afterwards
 
 CLIENT_SECONDS = 1800
 POLL_SECONDS = 0.2
@@ -16,7 +17,7 @@ POLL_SECONDS = 0.2
 def run_client(command: list[str], folder: Path, watch: Callable[[], None] | None = None) -> None:
     """Run a client in `folder`, without input; if it fails, its error output is the message.
 
-    The client and its children are killed if the call is interrupted, for example by Ctrl-C.
+    The client and its children are killed if the call is interrupted, by Ctrl-C or another signal.
 
     Args:
         command: the program and its arguments.
@@ -28,29 +29,23 @@ def run_client(command: list[str], folder: Path, watch: Callable[[], None] | Non
         SourceError: the client fails, or takes too long.
         OSError: the client cannot be started.
     """
-    # Ctrl-C is delayed until the child's process id is known; otherwise it could not be killed.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    process: subprocess.Popen[str] | None = None
     try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "LC_ALL": "C"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,  # a group of its own, so that its children can be killed with it
-        )
-    except OSError:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        raise
-    with process:
-        try:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            error_output = _wait(process, command[0], watch)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+        with signals_afterwards():  # a client whose process id is unknown could not be killed
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, "LC_ALL": "C"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                process_group=0,  # a group of its own, so that its children can be killed with it
+            )
+        error_output = _wait(process, command[0], watch)
+    finally:
+        if process is not None:
+            _end(process)
     if process.returncode:
         reason = failure_reason(error_output)
         raise SourceError(f"{command[0]} failed with code {process.returncode}: {reason}")
@@ -67,6 +62,13 @@ def _wait(process: subprocess.Popen[str], client: str, watch: Callable[[], None]
                 raise SourceError(f"{client} took more than {CLIENT_SECONDS} s") from error
         if watch:
             watch()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a client that still runs, with its children, and collect what is left of it."""
+    with process:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def failure_reason(error_output: str) -> str:
