@@ -34,6 +34,7 @@ NUMBERS = (
     "selection",
     "detectors",
     "search/baseline.py",
+    "search/budgets.py",
     "search/plans.py",
     "search/scheduler.py",
     "search/study.py",
