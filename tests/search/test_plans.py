@@ -141,6 +141,25 @@ def test_a_listed_configuration_that_cannot_be_is_refused(configuration, words):
         assert word in message
 
 
+@pytest.mark.parametrize("plan", [Grid, OneAtATime])
+@pytest.mark.parametrize("points", [-1, 0, 2.5, "3", True, 10**6])
+def test_a_number_of_points_that_cannot_be_is_refused_where_it_is_declared(plan, points):
+    with pytest.raises(UserError, match=f"points must be .*, got {points!r}"):
+        plan(points=points)
+
+
+def test_the_other_fields_of_plans_are_checked_where_they_are_declared():
+    with pytest.raises(UserError, match="with_default must be True or False, got 'yes'"):
+        Grid(with_default="yes")
+    with pytest.raises(UserError, match=r"a list of dictionaries, .*, got \{'lr': 0.001\}"):
+        Listed({"lr": 1e-3})
+    with pytest.raises(UserError, match=r"configurations\[1\] must be a dictionary .* 'lr'"):
+        Listed([{}, "lr"])
+    with pytest.raises(UserError, match=r"configurations\[0\] must be a dictionary .* \{1: 2"):
+        Listed(({1: 2},))
+    assert Listed(({},)).configurations == ({},)
+
+
 def test_an_adaptive_plan_knows_no_configuration_beforehand():
     assert Optuna().all_configurations([BASELINE], seed=0, trials=9) is None
 

@@ -22,7 +22,7 @@ from optuna.distributions import (
 
 from tune_ad.errors import UserError
 from tune_ad.randomness import numpy_stream
-from tune_ad.search.checks.fields import check_integer
+from tune_ad.search.checks.fields import check_flag, check_integer, check_mapping
 from tune_ad.storage.plan_traits import PlanTraits
 from tune_ad.storage.values import encode
 
@@ -175,6 +175,15 @@ class Grid(Plan):
     points: int = 5
     with_default: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            UserError: naming the field and its value.
+        """
+        check_integer("points", self.points, 1, MOST_COMBINATIONS)
+        check_flag("with_default", self.with_default)
+
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
     ) -> list[Configuration]:
@@ -217,6 +226,14 @@ class OneAtATime(Plan):
         "one parameter at a time", changes_single_parameters=True, is_designed=True
     )
     points: int = 5
+
+    def __post_init__(self) -> None:
+        """Check the number of points.
+
+        Raises:
+            UserError: naming the number.
+        """
+        check_integer("points", self.points, 1, MOST_COMBINATIONS)
 
     def all_configurations(
         self, baselines: Sequence[ResolvedBaseline], seed: int, trials: int
@@ -318,6 +335,20 @@ class Listed(Plan):
 
     traits = PlanTraits("a list of configurations", is_designed=True, quotes="configurations")
     configurations: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [{}])
+
+    def __post_init__(self) -> None:
+        """Check that the configurations are mappings.
+
+        Raises:
+            UserError: naming the first that is none, or what is given instead of a list.
+        """
+        if not isinstance(self.configurations, list | tuple):
+            raise UserError(
+                "configurations must be a list of dictionaries, such as "
+                f'[{{"learning_rate": 0.001}}], got {self.configurations!r}'
+            )
+        for number, configuration in enumerate(self.configurations):
+            check_mapping(f"configurations[{number}]", configuration)
 
     def of(self, spaces: Sequence[Collection[str]]) -> "Listed":
         """The listed configurations that fit at least one of the baselines.
