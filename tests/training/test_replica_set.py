@@ -484,6 +484,32 @@ def test_a_phase_trains_its_modules_and_no_other():
         assert same(before, after)
 
 
+class Idle(Twin):
+    """The discriminator is trained, but its loss depends on nothing, or on another module."""
+
+    loss: ClassVar[str] = "constant"
+
+    def terms(self, phase: str, images: Tensor, noise: Terms) -> Terms:
+        terms = super().terms(phase, images, noise)
+        if phase != "discriminate":
+            return terms
+        other = self.encoder(images).sum(1)
+        return {**terms, "loss": torch.ones_like(other) if self.loss == "constant" else other}
+
+
+@pytest.mark.parametrize("loss", ["constant", "of the encoder"])
+@pytest.mark.parametrize("together", [1, 2])
+def test_a_phase_whose_loss_depends_on_nothing_that_it_trains_is_named(
+    loss, together, monkeypatch
+):
+    monkeypatch.setattr(Idle, "loss", loss)
+    replica_set = ReplicaSet(Idle, TWIN, images_of(), specs_of(0, 1), together=together)
+    replica_set.train(TWIN.pretrain_epochs)
+    words = r"^Idle: the loss of the phase 'discriminate' depends on .* trains \(discriminator\)"
+    with pytest.raises(UserError, match=words):
+        replica_set.train(1)
+
+
 class PausedTogether(Simultaneous, Paused):
     """A `Paused` twin whose second stage is simultaneous."""
 

@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tune_ad.detectors.base import Numbers, Terms
 from tune_ad.detectors.nets.running_statistics import running_statistics_kept
 from tune_ad.detectors.schedule import Phase, Stage
+from tune_ad.errors import UserError
 from tune_ad.storage.metric import Metric
 from tune_ad.training.replicas import layout
 from tune_ad.training.replicas.adam import adam_step
@@ -120,6 +121,9 @@ class Stack:
         Returns:
             by replica, the gradient of each parameter that the phase trains; and the terms,
             detached, shape (rows, batch).
+
+        Raises:
+            UserError: if the loss depends on nothing that the phase trains.
         """
         batch, rows = images.shape[:2]
         replicas = self.replicas[:rows]
@@ -132,7 +136,15 @@ class Stack:
         with kept, computed_in(self.lead.precision, self.device):
             loss, terms = self.models.loss_and_terms(leaves, phase.name, images, noise)
         trained = [leaves[name] for name in self.lead.trained(phase)]
-        gradients = torch.autograd.grad(loss.sum(), trained, allow_unused=True)
+        gradients: Gradients = ()
+        if trained and loss.requires_grad:
+            gradients = torch.autograd.grad(loss.sum(), trained, allow_unused=True)
+        if all(gradient is None for gradient in gradients):
+            raise UserError(
+                f"{type(self.lead.module).__name__}: the loss of the phase {phase.name!r} depends "
+                f"on no parameter of what it trains ({', '.join(phase.modules) or 'nothing'}); "
+                "compute it from these modules, or name others in the Phase"
+            )
         by_parameter = layout.like(gradients, trained)
         detached = {name: values.detach() for name, values in terms.items()}
         return self.models.by_replica(by_parameter, rows), detached
