@@ -81,7 +81,9 @@ class Detector(nn.Module, ABC, Generic[ConfigT]):
     """By its name, what each component of the score and each of `score_parameters` is: a short
     text for the report, with its unit."""
     main_score: str = ""
-    """The name of the component that is the score; empty if the score is none of them."""
+    """What the score is: the name of the component that is the score, or the name of a score that
+    is computed only if it is asked for, and is no component; empty if the score has no other
+    name."""
 
     def __init__(self, config: ConfigT, shape: ImageShape) -> None:
         super().__init__()

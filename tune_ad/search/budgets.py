@@ -47,7 +47,8 @@ class Budget:
             themselves are reported, which is unbiased only if none is selected.
         validation_fraction: share of the training files that is held out, in [0, 1); 0 = none, the
             protocol of the papers.
-        evaluations: the most reports per trial, evenly spaced over the epochs.
+        evaluations: the reports per trial, evenly spaced over the epochs, at most so many. With
+            patience they are those of the longest stage, and the other stages have some more.
         test_curve: whether to record test AUROC over epochs as well, under the name "oracle"; it
             must not be used to select anything, in particular not the epoch.
         only: allowed values of parameters, by name. A searched parameter keeps only these choices;

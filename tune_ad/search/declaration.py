@@ -50,8 +50,9 @@ class Search:
             `tune_ad.data.controls` that its anomalies come from. The data set is then normal as a
             whole, in a single task. `test_auroc` is computed against the first of them.
         patience: early stopping: the number of evaluations without a lower loss of held-out normal
-            images after which a model stops; its best weights are kept. 0 = every model trains
-            for all epochs and keeps its last weights.
+            images after which a training stage of a model stops; the next one begins from its best
+            weights, and after the last one the model keeps them. 0 = every model trains for all
+            epochs and keeps its last weights.
         claim: the claim that the study tests; None = no claim.
         pruning: whether poor trials are pruned (asynchronous successive halving). Off by default,
             because pruned trials bias sensitivities.

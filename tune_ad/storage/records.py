@@ -164,8 +164,8 @@ class TrialRecord:
         metrics: the final numbers, one per replica.
         variants: the AUROCs of each score variant, one per replica.
         models: number of parameters per model and similar constants of the configuration.
-        main_score: the name of the component that is the score, such as "negative_elbo"; empty
-            if the score is not one of its components.
+        main_score: what the score is: the component that is the score, such as "negative_elbo",
+            or a score that is no component, such as "regret"; empty if it has no other name.
         scales: for every quantity, such as `LOSS`, a text that says what it measures; two trials
             may be compared by a quantity only if their texts are equal.
         warnings: the warnings of the detector, and its errors in `diagnose` and `warnings`.

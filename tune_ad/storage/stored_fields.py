@@ -33,7 +33,9 @@ BUDGET: Mapping[str, Kind] = {
     "validation_fraction?": Field(
         NUMBER, "share of the training images that is held out, in [0, 1)"
     ),
-    "evaluations?": Field(int, "most reports per trial, evenly spaced over its epochs"),
+    "evaluations?": Field(
+        int, "most reports per trial, or with patience of its longest stage, evenly spaced"
+    ),
     "test_curve?": Field(bool, "whether the test AUROC is recorded over the epochs as well"),
     "only?": Field({"*": list}, "the values that a parameter may take under this budget"),
     "settings?": Field(dict, "values that replace the defaults of detectors, by parameter"),
@@ -70,7 +72,7 @@ STUDY: Mapping[str, Kind] = {
     "whole?": Field(bool, "whether the only task is a whole data set, without any anomaly"),
     "outsiders?": Field([str], "names of the outsider sets; empty if each class is a task"),
     "patience?": Field(
-        int, "reports without a lower held-out loss after which a model stops; 0: it never does"
+        int, "reports without a lower held-out loss after which a stage stops; 0: none does"
     ),
     "claim?": Field(dict, "the claim that the study tests; empty if none"),
     "baselines": {"*": BASELINE},
