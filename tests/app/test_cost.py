@@ -116,22 +116,32 @@ def test_what_is_fitted_before_each_report_costs_its_time():
     assert slow - fast == pytest.approx(10 * 2 * 3 * 100 * 0.02), "nothing is watched on the way"
 
 
-def two_stages(**budget):
+def two_stages(**fields):
     """Deep SVDD with half as many epochs of pretraining as of training."""
-    baseline = Baseline(DeepSVDD, space=RATE, settings={"pretraining": 0.5})
-    return study(baseline, budget=replace(BUDGET, **budget))
+    return study(Baseline(DeepSVDD, space=RATE, settings={"pretraining": 0.5}), **fields)
+
+
+STAGE_SPEEDS = {
+    "DeepSVDD": Speed(
+        train={"pretraining": 0.04, "train": 0.01}, fit=0.02, score=0.001, variants=0.003
+    )
+}
 
 
 def test_every_stage_costs_its_epochs_and_nothing_is_examined_before_the_last():
-    speeds = {
-        "DeepSVDD": Speed(
-            train={"pretraining": 0.04, "train": 0.01}, fit=0.02, score=0.001, variants=0.003
-        )
-    }
-    price = cost(two_stages(), SIZES._replace(validation=200), speeds, ONE, 1).seconds
+    price = cost(two_stages(), SIZES._replace(validation=200), STAGE_SPEEDS, ONE, 1).seconds
     training = 100 * (10 * 0.04 + 20 * 0.01)
     # reports after epochs 6, 12, 18, 24 and 30; the first is in the middle of pretraining
     examining = 100 * 4 * 0.02 + 200 * (3 * 0.001 + 0.003)
+    assert price == pytest.approx(10 * 2 * 3 * (training + examining))
+
+
+def test_with_patience_the_reports_are_spaced_over_the_longest_stage():
+    watched = SIZES._replace(validation=200)
+    price = cost(two_stages(patience=2), watched, STAGE_SPEEDS, ONE, 1).seconds
+    training = 100 * (10 * 0.04 + 20 * 0.01)
+    # reports after epochs 4, 8 and 10 of pretraining, then after 4, 8, 12, 16 and 20
+    examining = 100 * 5 * 0.02 + 200 * (4 * 0.001 + 0.003)
     assert price == pytest.approx(10 * 2 * 3 * (training + examining))
 
 

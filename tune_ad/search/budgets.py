@@ -130,7 +130,7 @@ class Budget:
         return tuple(FIRST_FRESH_SEED + k for k in range(self.evaluation_seeds))
 
     def interval(self, epochs: int) -> int:
-        """The number of epochs between two reports of a model that trains for `epochs` in all."""
+        """The number of epochs between two of the reports that are spaced over `epochs`."""
         return max(1, -(-epochs // self.evaluations))
 
 

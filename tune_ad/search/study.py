@@ -9,6 +9,7 @@ from tune_ad.data import ImageSet, Task, against, class_tasks, whole
 from tune_ad.detectors.base import ScoreSpace, skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.detectors.nets import ImageShape
+from tune_ad.detectors.schedule import Stage
 from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline, check_parameters
 from tune_ad.search.budgets import Budget
@@ -125,6 +126,16 @@ class Study:
         detector = self.baselines[spec.baseline].detector
         stages = skeleton(detector, self.config(spec), self.shape).stages()
         return sum(stage.epochs for stage in stages)
+
+    def interval(self, stages: Sequence[Stage]) -> int:
+        """The number of epochs between two reports; with patience, set by the longest stage.
+
+        Args:
+            stages: the stages in which a model is trained; none if it is only fitted.
+        """
+        each = [stage.epochs for stage in stages]
+        spaced = max(each, default=0) if self.search.patience else sum(each)
+        return self.budget.interval(spaced)
 
     def epochs_tried(self) -> list[int]:
         """The numbers of epochs that trials may have over all stages, in increasing order.

@@ -121,8 +121,9 @@ class Trial:
     def _interval(self) -> Iterator[Progress | Report]:
         """Train for one interval, one epoch of one stack at a time, then report."""
         started, paused = time.perf_counter(), 0.0
-        training = self.replica_set.train_by_epochs(self.interval())
-        end = min(self.replica_set.epoch + self.interval(), self.replica_set.epochs)
+        interval = self.study.interval(self.replica_set.replicas[0].stages)
+        training = self.replica_set.train_by_epochs(interval)
+        end = min(self.replica_set.epoch + interval, self.replica_set.epochs)
         while True:
             try:
                 left = next(training)
@@ -207,14 +208,6 @@ class Trial:
             for suffix, content in KeptState.of(replica).to_files().items():
                 files[f"seed-{replica.spec.seed}/{name}{suffix}"] = content
         return files
-
-    def interval(self) -> int:
-        """The number of epochs between two reports; with patience, set by the longest stage."""
-        epochs = self.replica_set.epochs
-        if self.replica_set.early_stopping:
-            stages = self.replica_set.replicas[0].stages
-            epochs = max((stage.epochs for stage in stages), default=epochs)
-        return self.study.budget.interval(epochs)
 
     @property
     def quoted(self) -> bool:

@@ -290,17 +290,25 @@ def _bytes_of_variants(study: Study, total: Size) -> int:
 def _models(study: Study, sizes: Sizes, speeds: Mapping[str, Speed]) -> dict[str, float]:
     """The seconds that one model of each baseline takes, including its evaluations."""
     return {
-        name: _model(baseline.skeleton(study.shape).stages(), study.budget, sizes, speeds[name])
+        name: _model(baseline.skeleton(study.shape).stages(), study, sizes, speeds[name])
         for name, baseline in study.baselines.items()
     }
 
 
-def _model(stages: Sequence[Stage], budget: Budget, sizes: Sizes, speed: Speed) -> float:
-    epochs = sum(stage.epochs for stage in stages)
-    earlier = sum(stage.epochs for stage in stages[:-1])  # no evaluation before the last stage
-    interval = budget.interval(epochs)
-    scored = sizes.validation + sizes.test * budget.test_curve
-    evaluations = max(1, -(-epochs // interval)) - earlier // interval if scored else 1
+def _model(stages: Sequence[Stage], study: Study, sizes: Sizes, speed: Speed) -> float:
+    scored = sizes.validation + sizes.test * study.budget.test_curve
+    evaluations = _evaluations(stages, study) if scored else 1
     last = sizes.validation + sizes.test
     seconds = sizes.train * (speed.training(stages) + evaluations * speed.fit)
     return seconds + (evaluations - 1) * scored * speed.score + last * speed.variants
+
+
+def _evaluations(stages: Sequence[Stage], study: Study) -> int:
+    """The reports of a model from its last stage on, before which nothing is scored.
+
+    With patience every stage begins with an interval of its own.
+    """
+    interval, each = study.interval(stages), [stage.epochs for stage in stages]
+    if study.search.patience:
+        return max(1, -(-each[-1] // interval)) if each else 1
+    return max(1, -(-sum(each) // interval)) - sum(each[:-1]) // interval
