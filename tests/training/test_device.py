@@ -300,8 +300,11 @@ def test_trials_of_a_process_share_one_copy_of_the_images_on_the_device(monkeypa
 def test_a_suite_is_sent_without_its_copies_on_devices():
     suite = planted(PARTS)
     suite.pixels_on("cpu")
+    split = suite.split("toy/0")
+    assert suite.groups("toy/0", "test") is split.test, "made once"
+    assert suite.split("toy/0") is split
     sent = pickle.loads(pickle.dumps(suite))
-    assert "_copies" in vars(suite)
+    assert {"_copies", "_splits"} <= vars(suite).keys()
     assert set(vars(sent)) == {field.name for field in fields(suite)}
 
 

@@ -151,21 +151,34 @@ class Suite:
         """The statistics of the images, shared by all trials of this process."""
         return ImageStatistics(self.pixels)
 
+    @cached_property
+    def _splits(self) -> dict[str, Split[Tensor]]:
+        return {task: of_task.map(torch.tensor) for task, of_task in self.splits.items()}
+
+    @cached_property
+    def _pseudo(self) -> dict[str, Groups[Tensor]]:
+        return {task: groups.map(torch.tensor) for task, groups in self.pseudo.items()}
+
     def split(self, task: str) -> Split[Tensor]:
-        """The split of a task: positions in `images` of each group, int64, shape (n,)."""
-        return self.splits[task].map(torch.tensor)
+        """The split of a task: positions in `images` of each group, int64, shape (n,).
+
+        All trials of this process share them; do not write to them.
+        """
+        return self._splits[task]
 
     def groups(self, task: str, part: str) -> Groups[Tensor]:
         """The positions of the images of a part of a task, int64, each of shape (n,).
+
+        All trials of this process share them; do not write to them.
 
         Args:
             task: the name of the task.
             part: "validation", "test" or `PSEUDO`.
         """
         if part == PSEUDO:
-            return self.pseudo[task].map(torch.tensor)
-        split = self.splits[task]
-        return (split.validation if part == "validation" else split.test).map(torch.tensor)
+            return self._pseudo[task]
+        split = self.split(task)
+        return split.validation if part == "validation" else split.test
 
 
 def _positions(used: np.ndarray, indices: np.ndarray) -> np.ndarray:

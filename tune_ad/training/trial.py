@@ -143,7 +143,9 @@ class Trial:
             started: the start of the interval, without pauses (`time.perf_counter`).
         """
         replica_set = self.replica_set
-        replica_set.watch([self.suite.split(s.task).validation.normal for s in self.replica_specs])
+        if replica_set.early_stopping:
+            splits = [self.suite.split(spec.task) for spec in self.replica_specs]
+            replica_set.watch([split.validation.normal for split in splits])
         steps = self.history.follow(replica_set.take_steps())
         done = replica_set.finished
         if self.scores.parts(done):
