@@ -151,12 +151,14 @@ def test_a_number_of_points_that_cannot_be_is_refused_where_it_is_declared(plan,
 def test_the_other_fields_of_plans_are_checked_where_they_are_declared():
     with pytest.raises(UserError, match="with_default must be True or False, got 'yes'"):
         Grid(with_default="yes")
-    with pytest.raises(UserError, match=r"a list of dictionaries, .*, got \{'lr': 0.001\}"):
+    with pytest.raises(UserError, match=r"one or more dictionaries, .*, got \{'lr': 0.001\}"):
         Listed({"lr": 1e-3})
     with pytest.raises(UserError, match=r"configurations\[1\] must be a dictionary .* 'lr'"):
         Listed([{}, "lr"])
     with pytest.raises(UserError, match=r"configurations\[0\] must be a dictionary .* \{1: 2"):
         Listed(({1: 2},))
+    with pytest.raises(UserError, match="one or more"):
+        Listed([])
     assert Listed(({},)).configurations == ({},)
 
 

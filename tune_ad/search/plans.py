@@ -329,8 +329,8 @@ class Listed(Plan):
     """The configurations given, each a mapping of parameters that differ from the default.
 
     Attributes:
-        configurations: tried on every baseline that has all their parameters; the default alone
-            if empty.
+        configurations: tried on every baseline that has all their parameters, at least one; an
+            empty mapping is the default.
     """
 
     traits = PlanTraits("a list of configurations", is_designed=True, quotes="configurations")
@@ -340,11 +340,11 @@ class Listed(Plan):
         """Check that the configurations are mappings.
 
         Raises:
-            UserError: naming the first that is none, or what is given instead of a list.
+            UserError: naming the first that is none, or what is given instead of a list of some.
         """
-        if not isinstance(self.configurations, list | tuple):
+        if not isinstance(self.configurations, list | tuple) or not self.configurations:
             raise UserError(
-                "configurations must be a list of dictionaries, such as "
+                "configurations must be a list of one or more dictionaries, such as "
                 f'[{{"learning_rate": 0.001}}], got {self.configurations!r}'
             )
         for number, configuration in enumerate(self.configurations):
@@ -357,7 +357,7 @@ class Listed(Plan):
             UserError: if there is none.
         """
         kept = [c for c in self.configurations if any(c.keys() <= {*names} for names in spaces)]
-        if self.configurations and not kept:
+        if not kept:
             raise UserError(
                 "none of the listed configurations has only parameters that these baselines "
                 "search; name others by --baselines"
