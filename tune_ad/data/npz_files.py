@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +15,8 @@ from tune_ad.data.declaration import Arrays
 from tune_ad.data.images import ImageSet, from_arrays, to_arrays
 from tune_ad.data.npz_headers import (
     ARRAY_KEYS,
-    OPTIONAL,
+    KEYS,
     SMALLER,
-    UNSPLIT,
     check_images,
     check_size,
     checked_headers,
@@ -27,11 +25,11 @@ from tune_ad.data.npz_headers import (
 )
 from tune_ad.data.own.layouts import NORMAL, is_tested, normal_class
 from tune_ad.errors import UserError, cut
+from tune_ad.storage.jsonl import replacing
 from tune_ad.wording import count
 
 MOST_CLASSES = 65_536
 STATE_NORMAL = "or name the normal class in the array normal"
-KEYS = (*ARRAY_KEYS, *UNSPLIT, *UNSPLIT.values(), *OPTIONAL)
 
 
 def read_npz(
@@ -333,7 +331,7 @@ def _positions(names: Sequence[str]) -> dict[str, int]:
 def write_npz(path: str | os.PathLike[str], image_set: ImageSet, named: bool = False) -> None:
     """Write `image_set` to `path` in the layout that `read_npz` reads, uncompressed.
 
-    The write is atomic: a temporary file in the same folder is written and then renamed.
+    The write is atomic (`replacing`).
 
     Args:
         path: the file.
@@ -344,22 +342,14 @@ def write_npz(path: str | os.PathLike[str], image_set: ImageSet, named: bool = F
     Raises:
         OSError: the folder cannot be written, or the disk is full.
     """
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     arrays: dict[str, Any] = to_arrays(image_set)._asdict()
     if named or image_set.normal is not None:
         arrays |= {
             "classes": np.array(image_set.classes),
             "normal": np.array([image_set.classes[k] for k in image_set.normal or ()], np.str_),
         }
-    try:
-        with unfinished.open("xb") as file:
-            np.savez(file, **arrays, about=np.array(image_set.about))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(Path(path), makes_folder=False) as unfinished, unfinished.open("wb") as file:
+        np.savez(file, **arrays, about=np.array(image_set.about))
 
 
 def content_digest(image_set: ImageSet) -> str:

@@ -18,6 +18,8 @@ ARRAY_KEYS = ("train_images", "train_labels", "test_images", "test_labels")
 UNSPLIT = {"images": "labels"}
 """The arrays of a file whose images are not divided into training and test images."""
 OPTIONAL = ("about", "classes", "normal")
+KEYS = (*ARRAY_KEYS, *UNSPLIT, *UNSPLIT.values(), *OPTIONAL)
+"""The arrays that are read."""
 COPIES = 3  # of all pixels in memory while they are divided: decoded, in arrays, in tensors
 BYTES_OF_CONVERSION = 16  # of each float of an array that is converted to uint8: two of float64
 SMALLER = "give fewer or smaller images"
@@ -97,7 +99,6 @@ def _read_headers(path: Path) -> dict[str, ArrayHeader]:
     """The headers of the arrays of images, labels and `about` in the archive at `path`."""
     if not path.is_file():
         raise npz_fault(path, "is a folder" if path.is_dir() else "no such file")
-    known = (*ARRAY_KEYS, *UNSPLIT, *UNSPLIT.values(), *OPTIONAL)
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
@@ -106,12 +107,12 @@ def _read_headers(path: Path) -> dict[str, ArrayHeader]:
             raise npz_fault(
                 path, f"holds none of {', '.join(ARRAY_KEYS)} (it holds: {cut(present)})"
             )
-        headers = headers_of(path, known)
+        headers = headers_of(path, KEYS)
     except zipfile.BadZipFile as error:
         raise npz_fault(path, f"not a whole .npz archive ({error})") from error
     except DAMAGE as error:
         raise npz_fault(path, f"cannot be read ({cut(str(error))})") from error
-    return {key: headers[key] for key in known if key in headers}
+    return {key: headers[key] for key in KEYS if key in headers}
 
 
 def _check_keys(path: Path, headers: dict[str, ArrayHeader]) -> None:

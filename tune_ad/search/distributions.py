@@ -8,6 +8,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from optuna.distributions import (
     BaseDistribution,
@@ -79,3 +80,15 @@ def range_text(distribution: BaseDistribution) -> str:
     scale = ", logarithmic" if distribution.log else ""
     step = f", step {distribution.step}" if distribution.step not in (None, 1) else ""
     return f"{distribution.low} to {distribution.high}{step}{scale}"
+
+
+def extremes(distribution: BaseDistribution) -> tuple[Any, ...]:
+    """All choices of a categorical distribution, or the bounds of an interval.
+
+    >>> from optuna.distributions import IntDistribution
+    >>> extremes(CategoricalDistribution([3, 1, 2])), extremes(IntDistribution(4, 8))
+    ((3, 1, 2), (4, 8))
+    """
+    if isinstance(distribution, CategoricalDistribution):
+        return tuple(distribution.choices)
+    return distribution.low, distribution.high

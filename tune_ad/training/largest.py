@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-
 from tune_ad.detectors.base import skeleton
 from tune_ad.detectors.config import Config
 from tune_ad.errors import UserError
 from tune_ad.search.baseline import Baseline
+from tune_ad.search.distributions import extremes
 from tune_ad.search.study import Study
 from tune_ad.training.replicas.device_memory import Footprint, footprint, needed
 
@@ -156,18 +155,6 @@ def _values(study: Study, baseline: Baseline) -> dict[str, Sequence[Any]]:
     planned = [c.params for c in study.planned if c.baseline == baseline.title]
     names = dict.fromkeys(name for params in planned for name in params)
     return {name: _distinct(p[name] for p in planned if name in p) for name in names}
-
-
-def extremes(distribution: BaseDistribution) -> Sequence[Any]:
-    """Every choice, or the smallest and the largest number.
-
-    >>> extremes(CategoricalDistribution([3, 1, 2]))
-    (3, 1, 2)
-    """
-    if isinstance(distribution, CategoricalDistribution):
-        choices: Sequence[Any] = distribution.choices
-        return choices
-    return distribution.low, distribution.high
 
 
 def _distinct(values: Iterable[Any]) -> Sequence[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from tune_ad.data import Task
 from tune_ad.execution.callbacks.base import Callback
 from tune_ad.search.study import Study
+from tune_ad.selection import mean
 from tune_ad.storage import score_ranks
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.metric import (
@@ -242,11 +243,13 @@ class TensorBoardCallback(Callback):
         self, metric: Metric, values: Sequence[float | None], record: TrialRecord
     ) -> dict[str, float]:
         """The mean over replicas, and for the validation AUROC the lowest and highest task."""
-        average = _mean(values)
+        average = mean(values, is_finite=False)
         if average is None or metric.term in ABOUT_SCORES:
             return {}
         averages = {metric.tag: average}
-        of_tasks = [_mean(of_task) for of_task in _by_task(values, record).values()]
+        of_tasks = [
+            mean(of_task, is_finite=False) for of_task in _by_task(values, record).values()
+        ]
         present = [value for value in of_tasks if value is not None]
         if metric == VALIDATION_AUROC and len(present) > 1:
             averages[metric.tag + LOWEST.format(self.task_noun)] = min(present)
@@ -274,13 +277,7 @@ def _by_task(values: Sequence[float | None], record: TrialRecord) -> dict[str, l
     return of_tasks
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean over replicas; None if there is none, or if one has no number."""
-    present = [value for value in values if value is not None]
-    return float(np.mean(present)) if present and len(present) == len(values) else None
-
-
 def _cell(values: Sequence[float | None]) -> str:
     """The mean of values in a table; empty if there is none."""
-    average = _mean(values)
+    average = mean(values, is_finite=False)
     return "" if average is None else f"{average:.4g}"

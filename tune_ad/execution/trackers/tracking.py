@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tune_ad.errors import one_line
 from tune_ad.execution.callbacks import Callback
 from tune_ad.execution.lifeline import TrialKey
@@ -15,6 +13,7 @@ from tune_ad.execution.trackers.tracker import TrackedRun, Tracker
 from tune_ad.execution.trackers.wandb_runs import WandbTracker
 from tune_ad.execution.trackers.worker import Worker, ignore_warnings_of_clients
 from tune_ad.search.study import Study
+from tune_ad.selection import mean
 from tune_ad.storage.folder import StudyFolder
 from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.report import Report
@@ -197,7 +196,7 @@ def logged(report: Report) -> dict[str, float]:
     if report.objective is not None:
         numbers["objective"] = report.objective
     for metric, values in report.metrics.items():
-        present = [value for value in values if value is not None]
-        if present and len(present) == len(values):
-            numbers[metric.tag] = float(np.mean(present))
+        average = mean(values, is_finite=False)
+        if average is not None:
+            numbers[metric.tag] = average
     return numbers

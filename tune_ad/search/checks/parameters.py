@@ -1,13 +1,12 @@
 """Checks of the parameters that a baseline declares, against the rules of its detector."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.distributions import BaseDistribution
 
 from tune_ad.detectors.config import Rule
 from tune_ad.errors import UserError, did_you_mean
-from tune_ad.search.distributions import equal_choices
+from tune_ad.search.distributions import equal_choices, extremes
 
 Rules = Mapping[str, Rule]
 """The rule of each parameter of a detector, by the parameter's name."""
@@ -36,7 +35,7 @@ def check_space(title: str, rules: Rules, space: Mapping[str, object]) -> None:
                 f"the choices {pair[0]!r} and {pair[1]!r} of {name} of {title} are equal; leave "
                 "one out"
             )
-        for value in _extremes(distribution):
+        for value in extremes(distribution):
             _check_value(f"the search space of {name} of {title}", rule, value)
 
 
@@ -97,10 +96,3 @@ def _rule(title: str, rules: Rules, name: str) -> Rule:
 def _check_value(place: str, rule: Rule, value: object) -> None:
     if not rule.allows(value):
         raise UserError(f"{place} contains {value!r}; a value must be {rule}")
-
-
-def _extremes(distribution: BaseDistribution) -> tuple[Any, ...]:
-    """All choices of a categorical distribution, or the bounds of an interval."""
-    if isinstance(distribution, CategoricalDistribution):
-        return tuple(distribution.choices)
-    return distribution.low, distribution.high
