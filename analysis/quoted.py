@@ -189,18 +189,21 @@ def results(study: StudyRecords) -> list[Result]:
 def results_to_come(study: StudyRecords, here: Sequence[Result]) -> int:
     """The number of results that a study is still to run, as far as its plan fixes them.
 
-    One for each trial that is left if every configuration is a result, otherwise one for each
-    baseline with trials left that has no result; strata of a claim are not counted.
+    One for each trial that is left if every configuration is a result; one for each group of
+    baselines without a winner that is trained again; otherwise one for each baseline with trials
+    left that has no result. Strata of a claim are not counted.
 
     Args:
         study: the records.
         here: its results.
     """
-    left = study.left_by_baseline
-    if study.quotes == "configurations":
-        return sum(left.values())
     known = {result.baseline for result in here}
-    return len(left.keys() - known - {""}) if study.quotes != "strata" else 0
+    if study.quotes == "configurations":
+        return study.trials_left
+    if study.quotes == "winners":
+        groups = study.plan.competing(study.baselines)
+        return sum(study.is_open_for(group) and not known & {*group} for group in groups)
+    return len(study.left_by_baseline.keys() - known - {""}) if study.quotes != "strata" else 0
 
 
 def of_trial(study: StudyRecords, record: TrialRecord) -> Result:

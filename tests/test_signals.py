@@ -94,6 +94,43 @@ def test_a_signal_is_not_lost_if_such_a_block_raises():
     assert isinstance(caught.value.__context__, ZeroDivisionError)
 
 
+def test_every_signal_of_such_a_block_has_its_effect_though_the_first_raises():
+    heard = []
+
+    def hear(number, frame):
+        heard.append(number)
+
+    before = signal.signal(signal.SIGTERM, hear)
+    try:
+        with pytest.raises(KeyboardInterrupt), signals_afterwards():
+            press()
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize("block", [signals_afterwards, interruptions])
+def test_a_signal_while_its_handlers_are_set_leaves_them_as_they_were(block, monkeypatch):
+    """The signal comes after the first handler was replaced, and its own handler raises."""
+    set_handler, calls = signal.signal, []
+
+    def interrupted(number, handler):
+        calls.append(number)
+        result = set_handler(number, handler)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return result
+
+    numbers = (signal.SIGINT, *SIGNALS)
+    before = [signal.getsignal(number) for number in numbers]
+    monkeypatch.setattr("tune_ad.signals.signal.signal", interrupted)
+    with pytest.raises(KeyboardInterrupt), block():
+        pytest.fail("the block is not entered")
+    monkeypatch.undo()
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
 def test_such_a_block_in_another_thread_changes_nothing():
     seen = []
 

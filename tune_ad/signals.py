@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
@@ -122,9 +122,9 @@ def interruptions() -> Iterator[list[int]]:
             received.append(number)
             raise
 
-    for number in before:
-        signal.signal(number, note)
     try:
+        for number in before:
+            signal.signal(number, note)
         yield received
     except Exception as error:
         if received:
@@ -204,8 +204,8 @@ def signals_afterwards() -> Iterator[None]:
     another thread could receive them.
 
     Raises:
-        BaseException: after the block, what the handler of a signal that came in it raises; also
-            if the block has raised something else.
+        BaseException: after the block, what the handler of the last signal that came in it raises;
+            also if the block has raised something else.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread receives signals
@@ -221,15 +221,23 @@ def signals_afterwards() -> Iterator[None]:
         else:
             received.append(number)
 
-    for number in before:
-        signal.signal(number, note)
     try:
+        for number in before:
+            signal.signal(number, note)
         yield
     finally:
         is_over = True
         restore(before)
-        for came in received:
-            signal.raise_signal(came)
+        _raise_again(received)
+
+
+def _raise_again(numbers: Sequence[int]) -> None:
+    """Let the handlers of signals run in their order, each whatever the one before it raises."""
+    if numbers:
+        try:
+            signal.raise_signal(numbers[0])
+        finally:
+            _raise_again(numbers[1:])
 
 
 @contextmanager

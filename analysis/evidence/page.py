@@ -184,7 +184,8 @@ def _overview(report: Document) -> list[str]:
     if not found:
         return []
     (view,) = section_views(Document("", "", [Section("", found)]))[0].blocks
-    return [pipes(view), escaped(found[0].caption)] if isinstance(view, TableView) else []
+    about = f"{found[0].caption} {found[0].details}".strip()
+    return [pipes(view), escaped(about)] if isinstance(view, TableView) else []
 
 
 def _sources(entry: Entry) -> str:

@@ -35,9 +35,10 @@ DETAILS = (
     "compared on another, so that luck is not counted as regret. With few seeds what is best on "
     "one part need not be the best, so this regret is too small; a rule that has seen the models "
     "that are tested profits from their luck, too, and its regret can lie below 0. The regret in "
-    "hindsight is too large, since the largest of many noisy results is partly luck. Classes of "
-    "one data set share their images and are not independent, so that intervals and p over them "
-    "are too small rather than too large; other data sets may differ by more."
+    "hindsight is too large for a choice that has not seen these models, since the largest of "
+    "many noisy results is partly luck, which a rule that has seen them shares. Classes of one "
+    "data set share their images and are not independent, so that intervals and p over them are "
+    "too small rather than too large; other data sets may differ by more."
 )
 
 

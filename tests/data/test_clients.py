@@ -99,7 +99,7 @@ def test_ctrl_c_kills_the_client_and_its_children(tmp_path, client):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, *SIGNALS])
 def test_a_signal_while_the_client_starts_kills_it_and_leaves_signals_as_they_were(
-    tmp_path, client, number, monkeypatch
+    tmp_path, client, number, monkeypatch, request
 ):
     client("npm", "exec /bin/sleep 60")
     started, start = [], subprocess.Popen
@@ -110,6 +110,9 @@ def test_a_signal_while_the_client_starts_kills_it_and_leaves_signals_as_they_we
         return started[-1]
 
     numbers = (signal.SIGINT, *SIGNALS)
+    for each in numbers:  # a job in the background ignores some of them
+        default = signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL
+        request.addfinalizer(partial(signal.signal, each, signal.signal(each, default)))
     with terminations() as received:
         monkeypatch.setattr(clients.subprocess, "Popen", interrupted)
         handlers = [signal.getsignal(n) for n in numbers]

@@ -173,7 +173,15 @@ def test_an_error_of_cuda_is_raised_and_no_trial_is_recorded_as_failed(
     assert {event[0] for event in events.all} == {0, 1}
 
 
-@pytest.mark.parametrize("message", ["CUDA out of memory. Tried to allocate 2 GiB", "burst"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA out of memory. Tried to allocate 2 GiB",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)",
+        "burst",
+    ],
+)
 def test_other_errors_on_a_gpu_are_of_the_trial(loop_of, events, finished, monkeypatch, message):
     def broken(self, seconds):
         raise RuntimeError(message)

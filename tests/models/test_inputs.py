@@ -53,7 +53,7 @@ def test_an_iterator_that_is_closed_decodes_no_further_file(folder, decoded):
     batches = iter(Inputs(folder, PREPROCESSING, skip_unreadable=False, workers=1))
     assert next(batches).names == ["0.png"]
     batches.close()
-    assert decoded == ["0.png", "1.png"]
+    assert set(decoded) <= {"0.png", "1.png"}
     assert set(threading.enumerate()) == before
 
 

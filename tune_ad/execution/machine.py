@@ -6,6 +6,9 @@ import torch
 
 from tune_ad.host import main_memory, usable_cores
 
+LACKS_MEMORY = ("out of memory", "ALLOC_FAILED")
+"""What is in the errors of CUDA that are a lack of memory."""
+
 
 class Machine(NamedTuple):
     """Cores and GPUs in total, and what the largest node has, because a trial runs on one node.
@@ -59,9 +62,10 @@ def has_lost_gpu(error: BaseException) -> bool:
     """Whether an exception is an error of CUDA, after which its process can use no GPU.
 
     It is not one of the trial that raised it: every later trial of the process would raise it too.
-    A lack of memory is none of them.
+    A lack of memory is none of them, by whatever words.
     """
     try:
-        return "CUDA error" in str(error)
+        text = str(error)
+        return "CUDA error" in text and not any(words in text for words in LACKS_MEMORY)
     except Exception:  # of a class that is not the project's own
         return False

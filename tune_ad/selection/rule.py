@@ -100,12 +100,12 @@ class SelectionRule:
         return len(measured) == len({schema for schema, _ in measured})
 
 
-def mean(values: Sequence[float | None], is_finite: bool = True) -> float | None:
+def mean(values: Sequence[float | None], only_finite: bool = True) -> float | None:
     """The mean over replicas; None if there is no replica, or if one has no number.
 
     Args:
         values: the number of each replica.
-        is_finite: whether one that is infinite or NaN counts as none.
+        only_finite: whether one that is infinite or NaN counts as none.
     """
-    present = [v for v in values if v is not None and (math.isfinite(v) or not is_finite)]
+    present = [v for v in values if v is not None and (math.isfinite(v) or not only_finite)]
     return sum(present) / len(present) if present and len(present) == len(values) else None

@@ -45,6 +45,8 @@ class Contender(NamedTuple):
 
 
 Pair = tuple[Contender, Contender]
+Term = tuple[Contender, float]
+"""A contender and the weight of its AUROC in a sum."""
 
 
 class Contrast(NamedTuple):
@@ -56,7 +58,8 @@ class Contrast(NamedTuple):
         classes: the number of shared class tasks.
         improvement: P(first > second) over all pairs of seeds, paired or not.
         paired: the test of the differences, first minus second, over shared classes and seeds.
-        decision: the decision of that test, after Holm's correction over the pairs tested.
+        decision: the decision of that test, after Holm's correction over the pairs tested, and
+            those of results that are still to run.
     """
 
     first: str
@@ -75,7 +78,8 @@ class ClassContrast(NamedTuple):
         second: the label of the other.
         task: the name of the class task.
         paired: the test of the differences, first minus second, over shared seeds.
-        decision: the decision of that test, after Holm's correction over those that are made.
+        decision: the decision of that test, after Holm's correction over those that are made, and
+            those of results that are still to run.
     """
 
     first: str
@@ -167,29 +171,53 @@ def class_contrasts(pairs: Sequence[Pair], to_come: int = 0) -> list[ClassContra
     return [ClassContrast(*row, decision) for row, decision in zip(rows, decisions, strict=True)]
 
 
-def shared_tasks(first: Contender, second: Contender) -> list[str]:
-    """The shared class tasks, in the order of the first contender."""
-    return [task for task in first.values.index if task in second.values.index]
+def shared_tasks(*contenders: Contender) -> list[str]:
+    """The class tasks that all share, in the order of the first."""
+    first, *others = (contender.values.index for contender in contenders)
+    return [task for task in first if all(task in other for other in others)]
 
 
 def differences(first: Contender, second: Contender) -> pd.DataFrame:
-    """AUROC of the first minus that of the second: a row per shared class, a column per seed.
+    """AUROC of the first minus that of the second, as in `weighted`."""
+    return weighted([(first, 1.0), (second, -1.0)])
 
-    For two deterministic methods (KDE against OCSVM) only the first seed, since all are the same.
+
+def weighted(terms: Sequence[Term]) -> pd.DataFrame:
+    """A weighted sum of AUROCs: a row per class and a column per seed that all contenders have.
+
+    Of deterministic methods (KDE against OCSVM) only the first seed, since all are the same.
+
+    Args:
+        terms: the contenders with their weights.
     """
-    tasks = shared_tasks(first, second)
-    seeds = [seed for seed in first.values.columns if seed in second.values.columns]
-    table: pd.DataFrame = first.values.loc[tasks, seeds] - second.values.loc[tasks, seeds]
-    return table.iloc[:, :1] if both_deterministic(first, second) else table
+    contenders = [contender for contender, _ in terms]
+    tasks = shared_tasks(*contenders)
+    first, *others = (contender.values.columns for contender in contenders)
+    seeds = [seed for seed in first if all(seed in other for other in others)]
+    table = pd.DataFrame(0.0, index=tasks, columns=seeds)
+    for contender, weight in terms:
+        table += weight * contender.values.loc[tasks, seeds]
+    return table.iloc[:, :1] if are_deterministic(contenders) else table
 
 
-def both_deterministic(first: Contender, second: Contender) -> bool:
-    """Whether both are deterministic in the shared classes."""
-    tasks = shared_tasks(first, second)
+def are_deterministic(contenders: Sequence[Contender]) -> bool:
+    """Whether all are deterministic in the classes that they share."""
+    tasks = shared_tasks(*contenders)
     return all(
         contender.values.shape[1] > 1 and seeds_alike(contender.values.loc[tasks])
-        for contender in (first, second)
+        for contender in contenders
     )
+
+
+def error_by_images(terms: Sequence[Term], table: pd.DataFrame) -> ImageError:
+    """The error of the mean of a weighted sum of AUROCs that is due to the test images.
+
+    Args:
+        terms: the contenders with their weights.
+        table: their sum, as of `weighted`, of which only the tasks and seeds are used.
+    """
+    contrast = [(contender.result.ranks, weight) for contender, weight in terms]
+    return image_error(contrast, [*map(str, table.index)], [*map(int, table.columns)])
 
 
 def _test_over_classes(first: Contender, second: Contender) -> Paired:
@@ -210,15 +238,14 @@ def _test_in_class(first: Contender, second: Contender, task: str, by_seed: pd.S
 
 def _image_error(first: Contender, second: Contender, table: pd.DataFrame) -> ImageError:
     """The error of the mean of a table of differences that is due to the test images."""
-    contrast = [(first.result.ranks, 1.0), (second.result.ranks, -1.0)]
-    return image_error(contrast, [*map(str, table.index)], [*map(int, table.columns)])
+    return error_by_images([(first, 1.0), (second, -1.0)], table)
 
 
 def _untestable(first: Contender, second: Contender) -> str:
     """Why two contenders that share a class cannot be tested; empty if they can."""
     if not len(differences(first, second).columns):
         return f"they share no seed ({_seeds(first)} against {_seeds(second)})"
-    return DETERMINISTIC if both_deterministic(first, second) else ""
+    return DETERMINISTIC if are_deterministic([first, second]) else ""
 
 
 def _seeds(contender: Contender) -> str:

@@ -8,7 +8,7 @@ $(A_{10} - A_{00}) - (A_{11} - A_{01})$, for every shared class and seed. Two ef
 is significant and the other is not need not differ; this tests whether they do.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -16,19 +16,16 @@ import pandas as pd
 
 from analysis.document.blocks import Cell, Table
 from analysis.document.format import PERCENTAGE_POINTS, p_text, short
-from analysis.image_sampling import covered_by_all, covers, image_error
+from analysis.image_sampling import covered_by_all, covers
 from analysis.questions.ablation import change_text
-from analysis.questions.comparison.contenders import Contender
-from analysis.stats.estimates import seeds_alike
-from analysis.stats.paired import (
-    ABOUT_SIGN_FLIPS,
-    HolmDecision,
-    Paired,
-    holm,
-    made,
-    sign_flip,
-    untested,
+from analysis.questions.comparison.contenders import (
+    Contender,
+    Term,
+    are_deterministic,
+    error_by_images,
+    weighted,
 )
+from analysis.stats.paired import HolmDecision, Paired, holm, made, sign_flip, untested
 from analysis.trials import changed_parameters
 from tune_ad.wording import count
 
@@ -50,7 +47,7 @@ class Interaction(NamedTuple):
         other: its effect elsewhere.
         classes: the number of shared class tasks.
         paired: the test of the differences of the two effects over shared classes and seeds.
-        decision: the decision of that test, after Holm's correction over all interactions.
+        decision: the decision of that test, after Holm's correction over all interactions here.
     """
 
     change: str
@@ -61,6 +58,13 @@ class Interaction(NamedTuple):
     classes: int
     paired: Paired
     decision: HolmDecision
+
+    @property
+    def significant(self) -> str:
+        """Whether the two effects are shown to differ, "yes" or "no"; "no test" without one."""
+        if self.paired.refusal:
+            return "no test"
+        return "yes" if self.decision.tone in ("better", "worse") else "no"
 
 
 def interactions(contenders: Sequence[Contender]) -> list[Interaction]:
@@ -86,56 +90,51 @@ def interactions(contenders: Sequence[Contender]) -> list[Interaction]:
 
 def _squares(contenders: Sequence[Contender]) -> list[Square]:
     """Every four contenders that differ in two parameters and share a class and a seed."""
+    by_params = {_key(contender): contender for contender in contenders}
     found: dict[frozenset[str], Square] = {}
     for corner in contenders:
         neighbours = [(c, names[0]) for c in contenders if len(names := _changed(corner, c)) == 1]
         for (one, first), (other, second) in combinations(neighbours, 2):
-            for opposite in contenders:
-                ends = _changed(one, opposite), _changed(other, opposite)
-                if first != second and ends == ([second], [first]):
-                    square = (corner, one, other, opposite)
-                    found.setdefault(frozenset(c.label for c in square), square)
-    return [square for square in found.values() if _differences(square).size]
+            opposite = by_params.get(_key(one, {second: _params(other)[second]}))
+            if first != second and opposite is not None:
+                square = (corner, one, other, opposite)
+                found.setdefault(frozenset(c.label for c in square), square)
+    return [square for square in found.values() if weighted(_terms(square)).size]
+
+
+def _params(contender: Contender) -> dict[str, object]:
+    return dict(contender.result.tested[0].params)
+
+
+def _key(contender: Contender, changed: dict[str, object] | None = None) -> str:
+    """The parameters of a contender, some of them changed, as a key."""
+    return repr(sorted((_params(contender) | (changed or {})).items()))
 
 
 def _changed(first: Contender, second: Contender) -> list[str]:
     """The names of the parameters in which two contenders of a detector differ."""
-    return changed_parameters(*(one.result.tested[0].params for one in (first, second)))
+    return changed_parameters(_params(first), _params(second))
 
 
-def _differences(square: Square) -> pd.DataFrame:
-    """The differences of the effects: a row per shared class, a column per shared seed.
-
-    Of four deterministic results only the first seed, since all are the same.
-    """
-    tasks = _shared([contender.values.index for contender in square])
-    seeds = _shared([contender.values.columns for contender in square])
-    tables = [contender.values.loc[tasks, seeds] for contender in square]
-    without, one, other, both = tables
-    total: pd.DataFrame = (one - without) - (both - other)
-    return total.iloc[:, :1] if all(map(seeds_alike, tables)) else total
-
-
-def _shared(axes: Sequence[pd.Index]) -> list[Hashable]:
-    """What all have, in the order of the first."""
-    return [name for name in axes[0] if all(name in axis for axis in axes)]
+def _terms(square: Square) -> list[Term]:
+    return list(zip(square, SIGNS, strict=True))
 
 
 def _test(square: Square) -> Paired:
-    table = _differences(square)
-    if all(seeds_alike(contender.values) for contender in square):
+    terms = _terms(square)
+    table = weighted(terms)
+    if are_deterministic(square):
         return untested(list(table.mean()), DETERMINISTIC)
-    contrast = [(c.result.ranks, sign) for c, sign in zip(square, SIGNS, strict=True)]
-    error = image_error(contrast, [*map(str, table.index)], [*map(int, table.columns)])
+    error = error_by_images(terms, table)
     return sign_flip(list(table.to_numpy().ravel()), list(table.mean()), error)
 
 
 def _interaction(square: Square, test: Paired, decision: HolmDecision) -> Interaction:
     corner, one, other, _ = square
-    table = _differences(square)
+    table = weighted(_terms(square))
     means = [c.values.loc[table.index, table.columns].to_numpy().mean() for c in square]
     (first,), (second,) = _changed(corner, one), _changed(corner, other)
-    before, after, there = (c.result.tested[0].params for c in (corner, one, other))
+    before, after, there = (_params(contender) for contender in (corner, one, other))
     return Interaction(
         change=change_text(first, after[first], before[first]),
         where=f"{second} = {short(before[second])}",
@@ -154,16 +153,18 @@ def interactions_table(found: Sequence[Interaction]) -> Table:
     Args:
         found: the interactions, one row each.
     """
-    tests = count(made(one.paired for one in found), "test")
+    tests = made(one.paired for one in found)
     tested = (
-        f"p: two-sided sign-flip test over class x seed, corrected by Holm over {tests}; it is "
-        f"valid for these classes only. {ABOUT_SIGN_FLIPS} "
+        "p: two-sided sign-flip test over class x seed, corrected by Holm over "
+        f"{count(tests, 'test')}, without those of results that are still to run; it is valid for "
+        "these classes only. "
+        "Significant: p is at most 0.05, also with the error that is due to the sampling of test "
+        "images where that is known. "
     )
     caption = (
         "What a change does to the test AUROC where another parameter has one value, and "
         "elsewhere, in points. Interaction: the first of these effects minus the second, paired "
-        f"by seed [95 % interval over n seeds, for its row alone]. "
-        f"{tested * bool(made(one.paired for one in found))}"
+        f"by seed [95 % interval over n seeds, for its row alone]. {tested * bool(tests)}"
         f"{covers(covered_by_all((one.change, one.paired.coverage) for one in found))}"
     )
     shown = pd.DataFrame([_row(one) for one in found])
@@ -171,16 +172,16 @@ def interactions_table(found: Sequence[Interaction]) -> Table:
 
 
 def _row(one: Interaction) -> dict[str, object]:
-    difference, decision = one.paired.difference, one.decision
-    text = difference.mean_interval(PERCENTAGE_POINTS)
+    difference, p = one.paired.difference, one.decision.p
     return {
         "change": one.change,
         "where": one.where,
         "effect": Cell(PERCENTAGE_POINTS.text(one.effect), one.effect),
         "elsewhere": one.elsewhere,
         "effect there": Cell(PERCENTAGE_POINTS.text(one.other), one.other),
-        "interaction": Cell(text, difference.mean, note=decision.reason),
-        "p (Holm)": Cell(p_text(decision.p), decision.p),
+        "interaction": Cell(difference.mean_interval(PERCENTAGE_POINTS), difference.mean),
+        "p (Holm)": Cell(p_text(p), p),
+        "significant": Cell(one.significant, note=one.paired.refusal),
         "classes": one.classes,
         "n": difference.n,
     }
@@ -198,6 +199,5 @@ def _data(one: Interaction) -> dict[str, object]:
         "cells": one.paired.n,
         "p": one.paired.p,
         "p Holm": one.decision.p,
-        "verdict": one.decision.tone,
-        "reason": one.decision.reason,
+        "significant": one.significant,
     }

@@ -160,7 +160,8 @@ def class_pairs_table(
     only = "" if shown == pairs else f" Only pairs with {best} are shown; all are in the file."
     tested = (
         f"Marked if a two-sided sign-flip test over seeds, corrected by Holm over "
-        f"{_tests(contrasts, to_come * len(rows))} of pairs and classes, shows a difference. "
+        f"{_tests(contrasts, to_come * len({c.task for c in contrasts}))} of pairs and classes, "
+        "shows a difference. "
         f"{ABOUT_SIGN_FLIPS} "
     )
     caption = (

@@ -43,7 +43,8 @@ class RuleAcross(NamedTuple):
         rule: the name of the rule.
         regret: the mean regret over tasks; by luck it can be negative.
         hindsight: the same against the configuration that is best on the test itself, which is the
-            regret minus that of the oracle; at least 0, and too large by its luck.
+            regret minus that of the oracle; too large by its luck for a choice that has not seen
+            the tested models.
         by_detector: the same for each detector alone, by its name.
         worst: the largest regret of a task, averaged over the detectors.
         correlation: the rank correlation of the rule with test AUROC, mean over tasks; no value
@@ -228,7 +229,7 @@ def _of_rule(
     return RuleAcross(
         rule=rule,
         regret=mean_regret(list(means.values())),
-        hindsight=estimate([means[t] - best[t] for t in means], bounds=(0.0, 1.0)),
+        hindsight=estimate([means[t] - best[t] for t in means], bounds=(-1.0, 1.0)),
         by_detector={n: mean_regret(list(of.values())) for n, of in by_detector.items()},
         worst=max(means.values()),
         correlation=estimate(list(_means(correlations).values()), bounds=(-1.0, 1.0)),

@@ -143,8 +143,7 @@ def mean_regret(values: Sequence[float]) -> Estimate:
 
     The trial that is best on some seeds is compared on another seed, and with few seeds it need
     not be the best one. So the estimate lies below the regret against the truly best trial, and a
-    rule that has seen all seeds of the tested models can beat it. The hindsight regret, against
-    the trial with the best test AUROC on all seeds (`oracle`), lies above it.
+    rule that has seen all seeds of the tested models can beat it.
 
     Args:
         values: the regrets, in [-1, 1].

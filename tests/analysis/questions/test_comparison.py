@@ -21,7 +21,7 @@ from analysis.questions.comparison.studies import (
     labels,
     pairs_across_studies,
 )
-from analysis.quoted import results
+from analysis.quoted import results, results_to_come
 from analysis.report.findings import Findings
 from analysis.report.sections import comparison
 from analysis.study import StudyRecords
@@ -29,6 +29,7 @@ from tests.analysis import planted
 from tune_ad.errors import UserError
 from tune_ad.search.distributions import to_json
 from tune_ad.storage.jsonl import to_text
+from tune_ad.storage.metric import VALIDATION_AUROC
 
 TEN = tuple(f"digits/{k}" for k in range(10))
 TITLES = dict(zip(TEN, ("zero", "one", "two"), strict=False))
@@ -124,6 +125,27 @@ def test_the_correction_counts_results_that_are_still_to_run(tmp_path, three):
     assert "Holm over 10 tests, 7 of them of results that are still to run," in caption
     whole = table(comparison.section(Findings(three)), "pairs_baselines").caption
     assert "still to run" not in whole
+
+
+def test_winners_that_are_still_to_be_trained_again_are_results_to_come(tmp_path):
+    names = ("a", "b", "c")
+    params = {name: {"width": 1.0} for name in names}
+    trials = [planted.record(k, params[n], [0.6], baseline=n) for k, n in enumerate(names)]
+    for trial in trials:
+        trial.metrics[VALIDATION_AUROC] = [0.6] * len(planted.TASKS)
+    fresh = [
+        planted.record(k, params[name], [0.6 + 0.1 * k], baseline=name)
+        for k, name in enumerate(names[:2])
+    ]
+    budget = {"trials": 3, "evaluation_seeds": 1, "seeds": 1}
+    made = planted.study(tmp_path, trials, params, fresh=fresh, budget=budget)
+    plan = {"name": "Turns", "traits": {**made.search["plan"]["traits"], "in_turns": True}}
+    search = {**made.search, "quotes": "winners", "plan": plan}
+    study = replace(made, stored={**made.stored, "study": search, "evaluate": True})
+    assert [result.baseline for result in results(study)] == ["a", "b"]
+    assert study.fresh_left == 1
+    assert results_to_come(study, results(study)) == 1
+    assert Findings(study).pairs_to_come == 2
 
 
 def test_a_planted_null_is_no_verdict(tmp_path):

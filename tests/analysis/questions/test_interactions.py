@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from analysis.document.blocks import Table
-from analysis.questions.comparison.contenders import contender
+from analysis.questions.comparison.contenders import contender, contrasts, every_pair
 from analysis.questions.comparison.interactions import interactions, interactions_table
 from analysis.quoted import results
 from analysis.report.findings import Findings
@@ -52,11 +52,44 @@ def test_a_planted_interaction_is_found_with_its_two_effects(tmp_path):
     assert one.decision.p < 0.001
 
 
-def test_effects_that_add_up_have_no_interaction_though_one_alone_is_significant(tmp_path):
+def test_effects_that_add_up_have_no_interaction(tmp_path):
     means = {"released": 0.9, "no_layer": 0.8, "no_dropout": 0.85, "neither": 0.75}
     (one,) = found(study(tmp_path, means))
     assert one.effect == pytest.approx(one.other, abs=0.005)
+    assert (one.decision.p > 0.05, one.significant) == (True, "no")
+
+
+def test_one_significant_effect_beside_one_that_is_not_is_no_interaction(tmp_path):
+    """The effects are 0.020 and 0.015 with noise, of which only the first is significant."""
+    signs = np.array([1, -1, 1, -1, 1, -1])[:, None] * np.array([1, -1, 1])
+    noise = {"released": 0.0, "no_layer": 0.004, "no_dropout": 0.0, "neither": 0.04}
+    means = {"released": 0.9, "no_layer": 0.88, "no_dropout": 0.9, "neither": 0.885}
+    rows = {name: means[name] + noise[name] * signs for name in means}
+    trials = [
+        planted.record(k, {**DEFAULT, **SQUARE[name]}, rows[name].tolist(), TASKS, baseline=name)
+        for k, name in enumerate(means)
+    ]
+    defaults = {name: {**DEFAULT, **changed} for name, changed in SQUARE.items()}
+    records = planted.study(tmp_path, trials, defaults=defaults, plan={"name": "Listed"})
+    contenders = [contender(result.baseline, result) for result in results(records)]
+    by_pair = {(c.first, c.second): c.paired.p for c in contrasts(every_pair(contenders))}
+    assert by_pair["released", "no_layer"] < 0.01
+    assert by_pair["no_dropout", "neither"] > 0.05
+    (one,) = interactions(contenders)
     assert one.decision.p > 0.05
+
+
+def test_one_seed_is_too_few_for_a_test_and_no_determinism(tmp_path):
+    means = {"released": 0.9, "no_layer": 0.8, "no_dropout": 0.88, "neither": 0.87}
+    (one,) = found(study(tmp_path, means, seeds=1))
+    assert one.paired.refusal == "the test needs 3 paired seeds, got 1"
+    assert one.significant == "no test"
+
+
+def test_a_list_of_many_configurations_is_searched_at_once(tmp_path):
+    changes = {f"{k}": {"width": float(k)} for k in range(120)}
+    records = study(tmp_path, dict.fromkeys(changes, 0.8), changes, seeds=2)
+    assert found(records) == []
 
 
 def test_the_order_of_the_results_says_which_is_the_reference(tmp_path):
@@ -116,7 +149,7 @@ def test_the_section_shows_what_was_found(tmp_path):
     (table,) = [b for b in blocks if isinstance(b, Table) and b.name == "interactions"]
     (row,) = table.shown.to_dict("records")
     assert row["interaction"].value == pytest.approx(-0.09, abs=0.005)
-    assert row["interaction"].tone == ""
+    assert (row["interaction"].tone, row["significant"].text) == ("", "yes")
     assert "sign-flip test" in table.caption
     stored = interactions_table(found(records)).stored.iloc[0]
     assert stored["mean"] == pytest.approx(-0.09, abs=0.005)

@@ -22,16 +22,24 @@ def study(path, means, **changes):
 
 
 def test_the_best_result_comes_first_with_what_it_costs(tmp_path):
-    means = {"low": 0.6, "high": 0.8}
-    changes = {"high": {"seconds": 240.0, "models": {"parameters": 52232}}}
+    means = {"low": 0.6, "high": 0.8, "unknown": 0.5}
+    changes = {
+        "high": {"seconds": 240.0, "models": {"parameters": 52232}},
+        "low": {"models": {"parameters": 0}},
+    }
     table = overview(results(study(tmp_path, means, **changes)))
-    first, second = table.shown.map(lambda cell: cell.text).to_dict("records")
-    assert (first["result"], second["result"]) == ("high", "low")
+    first, second, third = table.shown.map(lambda cell: cell.text).to_dict("records")
+    assert (first["result"], second["result"], third["result"]) == ("high", "low", "unknown")
     assert first["test AUROC"].startswith("81.0 ± 1.4")
-    assert (first["weights"], second["weights"]) == ("52,232", "none")
+    assert (first["weights"], second["weights"], third["weights"]) == ("52,232", "none", "")
     assert first["time"] == "1.0 min"  # 240 s for four models
     assert first["n"] == "2"
     assert "FPR95" not in first, "no ranks are stored"
+    assert "FPR95" not in f"{table.caption} {table.details}"
+    stored = table.stored.iloc[0]
+    assert (stored["seconds"], stored["weights"], stored["n"]) == (60.0, 52232, 2)
+    assert stored["test AUROC"] == pytest.approx(0.81)
+    assert stored["test AUROC low"] < 0.81 < stored["test AUROC high"]
 
 
 @pytest.mark.parametrize(("means", "shown"), [({"a": 0.6}, False), ({"a": 0.6, "b": 0.7}, True)])

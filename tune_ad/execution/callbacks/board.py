@@ -243,12 +243,12 @@ class TensorBoardCallback(Callback):
         self, metric: Metric, values: Sequence[float | None], record: TrialRecord
     ) -> dict[str, float]:
         """The mean over replicas, and for the validation AUROC the lowest and highest task."""
-        average = mean(values, is_finite=False)
+        average = mean(values, only_finite=False)
         if average is None or metric.term in ABOUT_SCORES:
             return {}
         averages = {metric.tag: average}
         of_tasks = [
-            mean(of_task, is_finite=False) for of_task in _by_task(values, record).values()
+            mean(of_task, only_finite=False) for of_task in _by_task(values, record).values()
         ]
         present = [value for value in of_tasks if value is not None]
         if metric == VALIDATION_AUROC and len(present) > 1:
@@ -279,5 +279,5 @@ def _by_task(values: Sequence[float | None], record: TrialRecord) -> dict[str, l
 
 def _cell(values: Sequence[float | None]) -> str:
     """The mean of values in a table; empty if there is none."""
-    average = mean(values, is_finite=False)
+    average = mean(values, only_finite=False)
     return "" if average is None else f"{average:.4g}"

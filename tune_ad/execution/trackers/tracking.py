@@ -196,7 +196,7 @@ def logged(report: Report) -> dict[str, float]:
     if report.objective is not None:
         numbers["objective"] = report.objective
     for metric, values in report.metrics.items():
-        average = mean(values, is_finite=False)
+        average = mean(values, only_finite=False)
         if average is not None:
             numbers[metric.tag] = average
     return numbers
