@@ -198,12 +198,14 @@ def results_to_come(study: StudyRecords, here: Sequence[Result]) -> int:
         here: its results.
     """
     known = {result.baseline for result in here}
+    if study.quotes == "strata":
+        return 0
     if study.quotes == "configurations":
         return study.trials_left
     if study.quotes == "winners":
         groups = study.plan.competing(study.baselines)
         return sum(study.is_open_for(group) and not known & {*group} for group in groups)
-    return len(study.left_by_baseline.keys() - known - {""}) if study.quotes != "strata" else 0
+    return len(study.left_by_baseline.keys() - known - {""})
 
 
 def of_trial(study: StudyRecords, record: TrialRecord) -> Result:

@@ -3,11 +3,10 @@
 Each pair is tested by a two-sided sign-flip test over class x seed (at least 3 seeds), with Holm's
 correction over the pairs that are tested and those of results that are still to run. Per class it
 is a sign-flip test over seeds, with Holm's correction over such pairs and classes. Both were fixed
-in advance. Pairs of
-deterministic methods are not tested: such a method gives the same result for every seed. The tests
-hold for these test images; where ranks of the scores of the same images are stored, intervals
-cover the sampling of images as well, and a difference is called better or worse only if it is also
-significant with the error of this sampling (`Paired.p_images`).
+in advance. Pairs of deterministic methods are not tested: such a method gives the same result for
+every seed. The tests hold for these test images; where ranks of the scores of the same images are
+stored, intervals cover the sampling of images as well, and a difference is called better or worse
+only if it is also significant with the error of this sampling (`Paired.p_images`).
 """
 
 from collections.abc import Sequence
@@ -179,7 +178,12 @@ def shared_tasks(*contenders: Contender) -> list[str]:
 
 def differences(first: Contender, second: Contender) -> pd.DataFrame:
     """AUROC of the first minus that of the second, as in `weighted`."""
-    return weighted([(first, 1.0), (second, -1.0)])
+    return weighted(_minus(first, second))
+
+
+def _minus(first: Contender, second: Contender) -> list[Term]:
+    """The terms of a difference."""
+    return [(first, 1.0), (second, -1.0)]
 
 
 def weighted(terms: Sequence[Term]) -> pd.DataFrame:
@@ -225,20 +229,15 @@ def _test_over_classes(first: Contender, second: Contender) -> Paired:
     by_seed = list(table.mean()) if len(table) else []
     if why := _untestable(first, second):
         return untested(by_seed[:1], why)
-    error = _image_error(first, second, table)
+    error = error_by_images(_minus(first, second), table)
     return sign_flip(list(table.to_numpy().ravel()), by_seed, error)
 
 
 def _test_in_class(first: Contender, second: Contender, task: str, by_seed: pd.Series) -> Paired:
     if why := _untestable(first, second):
         return untested(list(by_seed[:1]), why)
-    error = _image_error(first, second, by_seed.to_frame(task).T)
+    error = error_by_images(_minus(first, second), by_seed.to_frame(task).T)
     return sign_flip(list(by_seed), error=error)
-
-
-def _image_error(first: Contender, second: Contender, table: pd.DataFrame) -> ImageError:
-    """The error of the mean of a table of differences that is due to the test images."""
-    return error_by_images([(first, 1.0), (second, -1.0)], table)
 
 
 def _untestable(first: Contender, second: Contender) -> str:

@@ -161,8 +161,7 @@ def class_pairs_table(
     tested = (
         f"Marked if a two-sided sign-flip test over seeds, corrected by Holm over "
         f"{_tests(contrasts, to_come * len({c.task for c in contrasts}))} of pairs and classes, "
-        "shows a difference. "
-        f"{ABOUT_SIGN_FLIPS} "
+        f"shows a difference. {ABOUT_SIGN_FLIPS} "
     )
     caption = (
         "Differences of test AUROC in points, paired by seed [95 % interval, for its cell "

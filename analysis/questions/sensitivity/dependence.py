@@ -142,8 +142,9 @@ def _curve(
     at = {j: _values(surrogate, j, POINTS)}
     background = _background(surrogate)
     curves = np.array([partial_dependence(forest, background, at) for forest in forests])
-    low, high = resampling_interval(curves.mean(axis=0), curves)
-    return MarginalCurve(surrogate.observations.names[j], at[j], curves.mean(axis=0), low, high)
+    mean = curves.mean(axis=0)
+    low, high = resampling_interval(mean, curves)
+    return MarginalCurve(surrogate.observations.names[j], at[j], mean, low, high)
 
 
 def _choice_mean(at: int, values: np.ndarray) -> ChoiceMean:
