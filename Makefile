@@ -23,7 +23,7 @@ docs: $(INSTALLED)
 	$(BIN)/python -m sphinx -W --keep-going -q -j auto -b html -c docs -d build/doctrees . build/docs
 
 # The page of docs/results, its reports and the findings of the README, from the records;
-# `make results ADD=results/NAME` first copies the records of a study there.
+# `make results ADD=results/NAME` first packs the records of a study there.
 results: $(INSTALLED)
 	$(BIN)/python -m analysis.evidence docs/results --readme README.md $(if $(ADD),--add $(ADD))
 

@@ -38,6 +38,7 @@ class StudyRecords:
         evaluation: the records of the winner on fresh seeds, one per seed.
         begun: the number of started trials, finished or not; None = as many as have ended.
         misfits: the records that do not fit the study, which are not among the others.
+        results: the folder of results in the commands of reports; None = where the study is.
     """
 
     folder: StudyFolder
@@ -46,6 +47,7 @@ class StudyRecords:
     evaluation: Sequence[TrialRecord]
     begun: int | None = None
     misfits: Sequence[Misfit] = ()
+    results: Path | None = None
 
     @classmethod
     def read(cls, path: Path) -> "StudyRecords":

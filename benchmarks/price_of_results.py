@@ -12,6 +12,7 @@ import shlex
 import time
 from pathlib import Path
 
+from analysis.evidence.archives import unpacked
 from analysis.evidence.costs import COSTS, Price
 from analysis.evidence.entries import RECORDS
 from analysis.evidence.questions import read
@@ -47,7 +48,8 @@ def commands(folder: Path) -> list[str]:
     """The options of the studies that were not run, and of those of which trials are left."""
     page = read(folder)
     names = {name for asked in page.asked for name in asked.folders}
-    studies = [StudyRecords.read(folder / RECORDS / name) for name in sorted(names)]
+    with unpacked(folder / RECORDS) as records:
+        studies = [StudyRecords.read(records / name) for name in sorted(names)]
     begun = [shlex.join(settings(study)) for study in studies if study.trials_left]
     return [*(left.options for left in page.left), *begun]
 

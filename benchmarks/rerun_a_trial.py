@@ -2,11 +2,11 @@
 
     python benchmarks/rerun_a_trial.py docs/results/records --seed 0
 
-A trial is drawn at random from the complete ones of all studies in a folder, or of those named by
---study. Its record is taken out of a copy of the study, which is then resumed: the same
-configuration is trained with the same seeds on the same images, by the code of today. The numbers
-are those of the record if all are equal (exit code 0), or agree if the mean lies in the record's
-95 % interval over seeds (also 0); otherwise they differ (1).
+A trial is drawn at random from the complete ones of all studies in a folder of records, or of
+those named by --study. Its record is taken out of a copy of the study, which is then resumed: the
+same configuration is trained with the same seeds on the same images, by the code of today. The
+numbers are those of the record if all are equal (exit code 0), or agree if the mean lies in the
+record's 95 % interval over seeds (also 0); otherwise they differ (1).
 """
 
 import argparse
@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.evidence.archives import unpacked
 from analysis.report.next_steps import repeating
 from analysis.stats.estimates import estimate
 from analysis.study import StudyRecords
@@ -50,7 +51,7 @@ def drawn(records: Path, names: list[str], seed: int) -> tuple[StudyRecords, Tri
     if not trials:
         wanted = f" of {', '.join(names)}" if names else ""
         raise UserError(
-            f"{records} holds no complete trial{wanted}; it has "
+            f"there is no complete trial{wanted}; there are trials of "
             f"{', '.join(study.name for study in studies) or 'no study'}"
         )
     return random.Random(seed).choice(trials)
@@ -100,15 +101,15 @@ def compared(first: TrialRecord, second: TrialRecord) -> tuple[str, bool]:
 def main() -> None:
     """Draw, train again, compare and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("records", type=Path, help="a folder of studies")
+    parser.add_argument("records", type=Path, help="the folder of their records")
     parser.add_argument("--study", action="append", default=[], help="draw from this study alone")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
     options = parser.parse_args()
-    try:
-        study, record = drawn(options.records, options.study, options.seed)
-    except UserError as error:
-        parser.exit(UserError.exit_code, f"error: {error}\n")
-    with tempfile.TemporaryDirectory() as folder:
+    with unpacked(options.records) as records, tempfile.TemporaryDirectory() as folder:
+        try:
+            study, record = drawn(records, options.study, options.seed)
+        except UserError as error:
+            parser.exit(UserError.exit_code, f"error: {error}\n")
         copy = without(study, record, Path(folder))
         resume(study, Path(folder))
         again = StudyRecords.read(copy)

@@ -11,7 +11,7 @@ parser = argparse.ArgumentParser(prog="python -m analysis.evidence", description
 parser.add_argument("folder", type=Path, help="the folder of the records and of questions.toml")
 parser.add_argument("--readme", type=Path, help="a README that begins with the first findings")
 parser.add_argument(
-    "--add", type=Path, nargs="+", default=[], metavar="STUDY", help="copy the records of these"
+    "--add", type=Path, nargs="+", default=[], metavar="STUDY", help="pack the records of these"
 )
 
 if __name__ == "__main__":

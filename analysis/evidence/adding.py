@@ -1,17 +1,18 @@
-"""Copies the records of a study among those of the page."""
+"""Packs the records of a study among those of the page."""
 
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from analysis.evidence.archives import archive, pack, unpacked
 from analysis.evidence.entries import RECORDS
 from analysis.quoted import results
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
 from tune_ad.storage import score_ranks
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import replaced
 from tune_ad.storage.metric import is_component
 
 Run = tuple[str, int | None]
@@ -19,7 +20,7 @@ Run = tuple[str, int | None]
 
 
 def add(study: Path, folder: Path) -> Path:
-    """Copy the records of a study, whole or as far as it has been run, in place of earlier ones.
+    """Pack the records of a study, whole or as far as it has been run, in place of earlier ones.
 
     Left out are event files, kept models, examples of images and reports; and of trials that are
     not quoted the ranks by score variants (see `tune_ad.storage.score_ranks`), which are most of
@@ -31,7 +32,7 @@ def add(study: Path, folder: Path) -> Path:
         folder: the folder of the results.
 
     Returns:
-        the folder of the copy.
+        the archive.
 
     Raises:
         UserError: if the folder contains no study or damaged records, or the results have another
@@ -39,29 +40,32 @@ def add(study: Path, folder: Path) -> Path:
         OSError: if a file cannot be read or written.
     """
     source = StudyFolder(study.resolve())
-    place = folder / RECORDS / source.path.name
-    _check_earlier(source, place)
-    with replaced(place) as unfinished:
-        _copy(source, StudyFolder(unfinished))
-    return place
+    _check_earlier(source, folder / RECORDS)
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / source.path.name
+        _copy(source, StudyFolder(copy))
+        return pack(copy, folder / RECORDS)
 
 
-def _check_earlier(source: StudyFolder, place: Path) -> None:
+def _check_earlier(source: StudyFolder, records: Path) -> None:
     """Refuse to replace records of another study, or more of the same one.
 
     Raises:
         UserError: with both.
     """
-    begun, earlier = source.read_study().get("created"), StudyFolder(place)
-    if not earlier.exists():
+    begun, name = source.read_study().get("created"), source.path.name
+    place = archive(records, name)
+    if not place.exists():
         return
-    there = earlier.read_study().get("created")
+    with unpacked(records, name) as folder:
+        earlier = StudyFolder(folder / name)
+        there, kept = earlier.read_study().get("created"), len(earlier.read_trials())
     if there != begun:
         raise UserError(
             f"{place} has the records of another study, begun {there}, not of that begun {begun}; "
-            "remove them, or rename the folder of one of them"
+            "remove it, or rename the folder of this study"
         )
-    ended, kept = len(source.read_trials()), len(earlier.read_trials())
+    ended = len(source.read_trials())
     if ended < kept:
         raise UserError(f"{source.path} has {ended} trials, but {place} has {kept} of them")
 

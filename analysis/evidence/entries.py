@@ -1,6 +1,7 @@
 """The questions of the page with their studies and reports."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder
 
 RECORDS, REPORTS = "records", "reports"
+RESULTS = Path("results")
+"""Where a reader unpacks records, which the commands of their reports go on with."""
 
 
 class Entry(NamedTuple):
@@ -41,11 +44,12 @@ class Entry(NamedTuple):
         return f"{REPORTS}/{self.asked.report}"
 
 
-def entries(folder: Path) -> list[Entry]:
-    """The questions of a folder in their order, answered by its records.
+def entries(folder: Path, records: Path) -> list[Entry]:
+    """The questions of a folder in their order, answered by records.
 
     Args:
-        folder: the folder of records and questions.
+        folder: the folder of the questions.
+        records: the folder of the records, unpacked.
 
     Raises:
         UserError: if a study has no question or a question no study, a record is damaged, or a
@@ -55,16 +59,18 @@ def entries(folder: Path) -> list[Entry]:
     named = {name for one in asked for name in one.folders}
     stored = {
         file.parent.name: file.parent
-        for file in (folder / RECORDS).glob("*/*.json")
+        for file in records.glob("*/*.json")
         if StudyFolder(file.parent).exists()
     }
     if odd := named ^ stored.keys():
         raise UserError(
             f"{folder / QUESTIONS} asks for {', '.join(sorted(named)) or 'nothing'}, but the "
             f"records are of {', '.join(sorted(stored)) or 'nothing'}: give every study of "
-            f"{', '.join(sorted(odd))} a question and a folder of records"
+            f"{', '.join(sorted(odd))} a question and records"
         )
-    studies = {name: StudyRecords.read(path) for name, path in stored.items()}
+    studies = {
+        name: replace(StudyRecords.read(path), results=RESULTS) for name, path in stored.items()
+    }
     reports = {one.report: _report(one, [studies[name] for name in one.folders]) for one in asked}
     of_reports = {one.report: tuple(studies[name] for name in one.folders) for one in asked}
     return [_entry(one, of_reports, reports) for one in asked]

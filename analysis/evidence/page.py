@@ -9,6 +9,7 @@ from typing import Any
 
 from analysis.document.blocks import Document, Figure, Section, Text
 from analysis.document.format import in_words
+from analysis.evidence.archives import archive, unpacked
 from analysis.evidence.costs import not_run
 from analysis.evidence.entries import RECORDS, REPORTS, Entry, entries
 from analysis.evidence.papers import contradictions
@@ -34,7 +35,7 @@ NOT_SELECTED = (
 )
 ABOUT = (
     "What the studies of this project have shown, the most important first. `make results` makes "
-    "this page from the records in `records/`, where every measured number is looked up. "
+    "this page from the [records](records/README.md), where every measured number is looked up. "
     f"{BRACKETS}"
 )
 LEADING = 3
@@ -86,11 +87,12 @@ def write(folder: Path, readme: Path | None = None) -> None:
     Raises:
         UserError: as `entries` does, or if the README has no place for the findings.
     """
-    shown = entries(folder)
-    text = page(folder, shown)
-    led = None if readme is None else leading(readme, folder, shown)
-    for place, entry in {entry.place: entry for entry in shown}.items():
-        export(replace(entry.report, tables=()), folder / place, for_print=False)
+    with unpacked(folder / RECORDS) as records:
+        shown = entries(folder, records)
+        text = page(folder, shown)
+        led = None if readme is None else leading(readme, folder, shown)
+        for place, entry in {entry.place: entry for entry in shown}.items():
+            export(replace(entry.report, tables=()), folder / place, for_print=False)
     for path in (folder / REPORTS).glob("*"):
         if f"{REPORTS}/{path.name}" not in {entry.place for entry in shown}:
             shutil.rmtree(path)
@@ -197,7 +199,8 @@ def _sources(entry: Entry) -> str:
             f"{_hours(study):.1f} hours (wall time, other work beside it) on "
             f"{_hardware(study.stored)}.{_changes_of_code(study.stored)}"
         )
-        parts.append(f"[Records of {study.name}]({RECORDS}/{study.name}): {escaped(cost)}")
+        place = archive(Path(RECORDS), study.name)
+        parts.append(f"[Records of {study.name}]({place}): {escaped(cost)}")
         parts.append(f"    {repeating(study)}")
     return "\n\n".join(parts)
 

@@ -109,6 +109,6 @@ def _budget(study: StudyRecords) -> Iterator[str]:
 
 def _place(study: StudyRecords) -> Iterator[str]:
     """The folder of results, unless it is the usual one."""
-    results = study.folder.path.parent
+    results = study.results or study.folder.path.parent
     if results != Path("results"):
         yield from ("--results", str(results))

@@ -30,9 +30,9 @@ def test_a_complete_trial_is_drawn_and_taken_out_of_a_copy(records, tmp_path_fac
 
 
 def test_an_unknown_study_is_refused_in_a_line(records, tmp_path):
-    with pytest.raises(UserError, match="no complete trial of mine; it has planted"):
+    with pytest.raises(UserError, match="no complete trial of mine; there are trials of planted"):
         drawn(records, ["mine"], seed=0)
-    with pytest.raises(UserError, match="no complete trial; it has no study"):
+    with pytest.raises(UserError, match="no complete trial; there are trials of no study"):
         drawn(tmp_path / "nowhere", [], seed=0)
 
 

@@ -1,12 +1,15 @@
-"""Records of a study are copied to those of the page: all that its report uses."""
+"""Records of a study are packed among those of the page: all that its report uses."""
 
 import json
+import tarfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from analysis.evidence.adding import add
+from analysis.evidence.archives import archive, pack, unpacked
 from analysis.quoted import results
 from analysis.study import StudyRecords
 from tests.analysis.planted import record
@@ -47,36 +50,77 @@ def made(tmp_path):
     return make
 
 
+def archive_of(tmp_path, study="planted"):
+    return archive(tmp_path / "results" / "records", study)
+
+
 def files(folder):
     return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
 
 
-def test_records_are_copied_without_reports_and_unfinished_trials(made, tmp_path):
+@pytest.fixture
+def added(tmp_path):
+    """A function: adds a study to the results, and gives its records, unpacked."""
+    with ExitStack() as stack:
+
+        def add_and_unpack(study):
+            add(study.path, tmp_path / "results")
+            records = stack.enter_context(unpacked(tmp_path / "results" / "records"))
+            return StudyFolder(records / study.path.name)
+
+        yield add_and_unpack
+
+
+def test_records_are_packed_without_reports_and_unfinished_trials(made, added, tmp_path):
     study = made(2, plan="OneAtATime")
-    place = add(study.path, tmp_path / "results")
-    assert place == tmp_path / "results" / "records" / "planted"
-    before, copied = files(study.path), files(place)
+    before, copied = files(study.path), files(added(study).path)
     names = {f"trials/id{k}.{kind}" for k in (0, 1) for kind in ("json", "npz")}
     assert set(copied) == {"study.json", "trials.jsonl", *names}
     assert all(before[name] == content for name, content in copied.items())
-    assert [folder.name for folder in (tmp_path / "results" / "records").iterdir()] == ["planted"]
+    assert add(study.path, tmp_path / "results") == archive_of(tmp_path)
+    assert list((tmp_path / "results" / "records").iterdir()) == [archive_of(tmp_path)]
 
 
-def test_a_copy_takes_the_place_of_an_earlier_one(made, tmp_path):
+def test_records_take_the_place_of_earlier_ones(made, added):
     study = made(2)
-    place = add(study.path, tmp_path / "results")
-    (place / "trials" / "old.json").write_text("{}", encoding="utf-8")
+    added(study)
     study.trials.append(record(2, {"width": 3.0}, [0.8]))
-    add(study.path, tmp_path / "results")
-    assert len(StudyFolder(place).read_trials()) == 3
-    assert not (place / "trials" / "old.json").exists()
+    study.details("id2").write_text("{}", encoding="utf-8")
+    (study.path / "trials" / "id0.json").unlink()
+    again = added(study)
+    assert len(again.read_trials()) == 3 and again.details("id2").exists()
+    assert not again.details("id0").exists()
 
 
-def test_where_trials_sample_only_quoted_ones_keep_the_ranks_of_score_variants(made, tmp_path):
+def test_the_same_records_are_the_same_bytes_whoever_packs_them_and_when(made, tmp_path):
+    study = made(2)
+    path = add(study.path, tmp_path / "results")
+    before = path.read_bytes()
+    with tarfile.open(path) as file:
+        members = file.getmembers()
+    assert {(m.uid, m.gid, m.uname, m.gname, m.mtime, m.mode) for m in members} == {
+        (0, 0, "", "", 0, 0o644)
+    }
+    study.study.touch()
+    study.study.chmod(0o600)
+    assert add(study.path, tmp_path / "results").read_bytes() == before
+
+
+@pytest.mark.parametrize("size", [0, 20, 200])
+def test_a_damaged_archive_is_refused_in_a_line(made, tmp_path, size):
+    path = pack(made(2).path, tmp_path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match=r"planted\.tar\.xz is damaged .*; restore it") as refused:
+        with unpacked(tmp_path):
+            pass
+    assert "\n" not in str(refused.value)
+
+
+def test_where_trials_sample_only_quoted_ones_keep_the_ranks_of_score_variants(made, added):
     study = made(2)
     (result,) = results(StudyRecords.read(study.path))
     assert [trial.identity for trial in result.tested] == ["id0"]
-    copy = StudyRecords.read(add(study.path, tmp_path / "results")).folder
+    copy = added(study)
     for identity in ("id0", "id1"):
         before = study.read_ranks(identity)["test", "digits/0"]
         after = copy.read_ranks(identity)["test", "digits/0"]
@@ -85,12 +129,12 @@ def test_where_trials_sample_only_quoted_ones_keep_the_ranks_of_score_variants(m
         np.testing.assert_array_equal(after.normal, before.normal)
 
 
-def test_an_ablation_keeps_those_by_parts_since_its_effects_by_part_use_them(made, tmp_path):
+def test_an_ablation_keeps_those_by_parts_since_its_effects_by_part_use_them(made, added):
     study = made(2, plan="OneAtATime")
     for identity in ("id0", "id1"):
         ranks = {("test", "digits/0"): part({KL: part(), PASSES: part()})}
         study.ranks(identity).write_bytes(score_ranks.to_bytes(ranks))
-    copy = StudyRecords.read(add(study.path, tmp_path / "results")).folder
+    copy = added(study)
     variants = {
         identity: list(copy.read_ranks(identity)["test", "digits/0"].variants)
         for identity in ("id0", "id1")
@@ -99,27 +143,27 @@ def test_an_ablation_keeps_those_by_parts_since_its_effects_by_part_use_them(mad
 
 
 def test_a_study_is_named_by_its_folder_from_wherever_it_is_given(made, tmp_path, monkeypatch):
-    study, other = made(2), tmp_path / "results" / "records" / "other"
-    other.mkdir(parents=True)
+    study, other = made(2), archive_of(tmp_path, "other")
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"")
     monkeypatch.chdir(study.path)
-    assert add(Path(), tmp_path / "results").name == "planted"
+    assert add(Path(), tmp_path / "results") == archive_of(tmp_path)
     (tmp_path / "link").symlink_to(study.path)
-    assert add(tmp_path / "link", tmp_path / "results").name == "planted"
-    names = sorted(f.name for f in (tmp_path / "results" / "records").iterdir())
-    assert names == ["other", "planted"], "and other records stay"
+    assert add(tmp_path / "link", tmp_path / "results") == archive_of(tmp_path)
+    assert sorted(other.parent.iterdir()) == [other, archive_of(tmp_path)], "and others stay"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"created": "later"}, "has the records of another study, begun now, not of that begun"),
-        ({}, "has 1 trials, but .*planted has 2 of them"),
+        ({}, "has 1 trials, but .*planted.tar.xz has 2 of them"),
     ],
 )
 def test_other_records_and_more_of_the_same_are_not_replaced(made, tmp_path, change, message):
     study = made(2)
     place = add(study.path, tmp_path / "results")
-    before = files(place)
+    before = place.read_bytes()
     stored = json.loads(study.study.read_text(encoding="utf-8"))
     study.study.write_text(json.dumps({**stored, **change}), encoding="utf-8")
     if not change:
@@ -127,16 +171,16 @@ def test_other_records_and_more_of_the_same_are_not_replaced(made, tmp_path, cha
         study.trials.path.write_text(lines[0], encoding="utf-8")
     with pytest.raises(UserError, match=message):
         add(study.path, tmp_path / "results")
-    assert files(place) == before
+    assert place.read_bytes() == before
 
 
 def test_nothing_is_copied_of_what_is_damaged_or_no_study(made, tmp_path):
     study = made(2)
     place = add(study.path, tmp_path / "results")
-    before = files(place)
+    before = place.read_bytes()
     study.trials.path.write_text("{}\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"trials\.jsonl"):
         add(study.path, tmp_path / "results")
     with pytest.raises(UserError, match="contains no study"):
         add(tmp_path / "nowhere", tmp_path / "results")
-    assert files(place) == before
+    assert place.read_bytes() == before

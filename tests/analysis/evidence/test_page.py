@@ -4,6 +4,7 @@ import json
 import math
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 from analysis.document.blocks import Section, Table
+from analysis.evidence.archives import pack, unpacked
 from analysis.evidence.costs import Known, _rest
 from analysis.evidence.entries import entries
 from analysis.evidence.page import (
@@ -33,7 +35,9 @@ from analysis.study import StudyRecords
 from tests.analysis.planted import record
 from tests.analysis.planted import write as write_study
 from tune_ad.errors import UserError
+from tune_ad.storage.jsonl import JsonLines
 from tune_ad.storage.metric import VALIDATION_AUROC
+from tune_ad.storage.records import TrialSpec
 
 PROJECT = Path(__file__).parents[3]
 RESULTS = PROJECT / "docs" / "results"
@@ -70,7 +74,7 @@ p = { table = "effects", row = { change = "width = 2 (from 1)" }, column = "p (H
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of two studies and the questions that they answer."""
+    """A folder of the questions and of the records, not yet packed, that answer them."""
     (tmp_path / "records").mkdir()
     for name, params in (("first", [1.0]), ("second", [1.0, 2.0])):
         trials = [
@@ -85,8 +89,24 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_page_answers_the_questions_in_their_order_and_links_the_reports(folder):
+def answered(folder):
+    return entries(folder, folder / "records")
+
+
+def pack_all(folder):
+    """Pack the records of every study, as `make results ADD=` does."""
+    for path in sorted((folder / "records").iterdir()):
+        pack(path, folder / "records")
+        shutil.rmtree(path)
+
+
+def write_page(folder):
+    pack_all(folder)
     write(folder)
+
+
+def test_the_page_answers_the_questions_in_their_order_and_links_the_reports(folder):
+    write_page(folder)
     text = (folder / "README.md").read_text(encoding="utf-8")
     second, first = text.index("### second\n\nFinding 1."), text.index("### first\n\nFinding 2.")
     assert 0 < second < first < text.index("## What was not run")
@@ -102,21 +122,32 @@ def test_the_page_answers_the_questions_in_their_order_and_links_the_reports(fol
         assert (folder / "reports" / name / "report.md").is_file()
 
 
+def test_commands_of_reports_go_on_where_records_are_unpacked(folder):
+    change_study(folder, "second", budget=OF_FIVE)
+    specs = [TrialSpec(k, "PGN", {"width": float(k + 1)}) for k in range(3)]
+    lines = JsonLines(folder / "records" / "second" / "suggested.jsonl")
+    lines.rewrite(specs)
+    write_page(folder)
+    text = (folder / "reports" / "second" / "report.md").read_text(encoding="utf-8")
+    assert "    python run.py --search second --resume\n" in text
+
+
 def test_reports_of_studies_that_are_no_longer_shown_are_removed(folder):
     (folder / "reports" / "old").mkdir(parents=True)
-    write(folder)
+    write_page(folder)
     assert sorted(path.name for path in (folder / "reports").iterdir()) == ["first", "second"]
 
 
 def test_a_study_without_a_question_is_refused(folder):
     (folder / "questions.toml").write_text(QUESTIONS.replace('"second"', '"third"'))
     with pytest.raises(UserError, match="give every study of second, third a question"):
-        entries(folder)
+        answered(folder)
 
 
 @pytest.mark.slow
 def test_a_refusal_is_one_line_with_exit_code_2(folder):
     (folder / "questions.toml").write_text(QUESTIONS.replace('"second"', '"third"'))
+    pack_all(folder)
     command = [sys.executable, "-m", "analysis.evidence", str(folder)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT)
     assert ended.returncode == 2
@@ -130,11 +161,12 @@ def test_records_and_reports_are_less_than_60_megabytes():
 
 @pytest.mark.slow
 def test_the_page_and_the_readme_of_this_project_are_what_its_records_say():
-    shown = entries(RESULTS)
-    written = (RESULTS / "README.md").read_text(encoding="utf-8")
-    assert written == page(RESULTS, shown), "make results"
-    readme = PROJECT / "README.md"
-    assert readme.read_text(encoding="utf-8") == leading(readme, RESULTS, shown), "make results"
+    with unpacked(RESULTS / "records") as records:
+        shown = entries(RESULTS, records)
+        written = (RESULTS / "README.md").read_text(encoding="utf-8")
+        assert written == page(RESULTS, shown), "make results"
+        readme = PROJECT / "README.md"
+        assert readme.read_text(encoding="utf-8") == leading(readme, RESULTS, shown)
 
 
 def asked(folder, old, new):
@@ -144,7 +176,7 @@ def asked(folder, old, new):
 
 def test_a_finding_has_its_numbers_from_the_report_and_links_their_table(folder):
     asked(folder, 'question = "Does width help?"\n', f'question = "Does width help?"\n{FINDING}')
-    (second, _) = entries(folder)
+    (second, _) = answered(folder)
     assert second.finding == "Width 2 is better by +10.0 [+10.0, +10.0] points (p = 0.00049)."
     text = page(folder, [second])
     assert "Width 2 is better by +10.0 \\[+10.0, +10.0\\] points" in text
@@ -176,7 +208,7 @@ def test_a_finding_that_its_report_does_not_show_is_refused(folder, old, new, me
     finding = FINDING.replace(old, new, 1)
     asked(folder, 'question = "Does width help?"\n', f'question = "Does width help?"\n{finding}')
     with pytest.raises(UserError, match=re.escape(message)):
-        entries(folder)
+        answered(folder)
 
 
 @pytest.mark.parametrize(
@@ -196,13 +228,13 @@ def test_a_finding_that_its_report_does_not_show_is_refused(folder, old, new, me
 def test_a_damaged_file_of_questions_is_refused(folder, old, new, message):
     asked(folder, old, new)
     with pytest.raises(UserError, match=re.escape(message)):
-        entries(folder)
+        answered(folder)
 
 
 def test_a_study_that_was_not_run_needs_an_estimate(folder):
     (folder / "costs.json").write_text("{}", encoding="utf-8")
     with pytest.raises(UserError, match="no estimate of '--search depth_mnist': run make costs"):
-        page(folder, entries(folder))
+        page(folder, answered(folder))
 
 
 def change_study(folder, study, planned=None, **search):
@@ -217,7 +249,7 @@ def change_study(folder, study, planned=None, **search):
 
 def test_what_is_left_of_a_study_costs_what_its_trials_have_cost(folder):
     change_study(folder, "second", budget=OF_FIVE)
-    text = page(folder, entries(folder))
+    text = page(folder, answered(folder))
     assert (
         "second: 3 trials of 5 are left: 3, about 3.0 s (those that ended: 1.0 s, from 1.0 s to "
         "1.0 s)."
@@ -228,19 +260,19 @@ def test_what_is_left_of_a_study_costs_what_its_trials_have_cost(folder):
 def test_a_baseline_of_which_no_trial_has_ended_has_the_estimated_time(folder):
     change_study(folder, "second", {"PGN": 3, "AE": 2}, budget=OF_FIVE)
     with pytest.raises(UserError, match="no estimate of '--search second .*: run make costs"):
-        page(folder, entries(folder))
+        page(folder, answered(folder))
     study = StudyRecords.read(folder / "records" / "second")
     price = {**COSTS["--search depth_mnist"], "trials": {"PGN": "about 9 s", "AE": "about 7 min"}}
     stored = json.dumps({**COSTS, shlex.join(settings(study)): price})
     (folder / "costs.json").write_text(stored, encoding="utf-8")
-    text = page(folder, entries(folder))
+    text = page(folder, answered(folder))
     assert "1 of PGN, about 1.0 s (" in text, "what was measured is better than an estimate"
     assert "and 2 of AE, estimated about 7 min each." in text
 
 
 def test_a_plan_with_fewer_configurations_than_the_budget_can_end(folder):
     change_study(folder, "second", {"PGN": 2}, budget=OF_FIVE)
-    text = page(folder, entries(folder))
+    text = page(folder, answered(folder))
     assert "So far" not in text and "are left" not in text
 
 
@@ -268,14 +300,14 @@ def test_what_has_records_was_run(folder):
     left = QUESTIONS.replace("--search depth_mnist", "--search depth_mnist --budget quick")
     (folder / "questions.toml").write_text(left, encoding="utf-8")
     with pytest.raises(UserError, match="was not run, but it has records: remove that entry"):
-        page(folder, entries(folder))
+        page(folder, answered(folder))
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", '{"--search depth_mnist": {"size": "4"}}'])
 def test_a_damaged_file_of_costs_is_refused_in_a_line(folder, content):
     (folder / "costs.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=r"costs.json.*; write it again by make costs"):
-        page(folder, entries(folder))
+        page(folder, answered(folder))
 
 
 def test_questions_on_one_study_share_its_report_and_show_their_own_figures(folder):
@@ -283,32 +315,32 @@ def test_questions_on_one_study_share_its_report_and_show_their_own_figures(fold
     asked(
         folder, 'study = "second"\n', more.replace("[[asked]]", 'question = "Which?"\n[[asked]]')
     )
-    shown = entries(folder)
+    shown = answered(folder)
     assert [entry.place for entry in shown[:2]] == ["reports/second"] * 2
     text = page(folder, shown)
-    assert text.count("[Records of second](records/second)") == 1
+    assert text.count("[Records of second](records/second.tar.xz)") == 1
     assert "![effects\\_PGN](reports/second/figures/effects_PGN.svg)" in text
     asked(folder, 'study = "second"\n', 'study = "second"\nfigure = "loss"\n')
     with pytest.raises(UserError, match="shows the figure 'loss', which its report lacks; it has"):
-        entries(folder)
+        answered(folder)
 
 
 def test_rules_are_compared_over_studies_and_named(folder):
     change_study(folder, "first", data_set="mnist")
     both = 'studies = ["first", "second"]\nname = "rules"\nquestion = "Which rule?"\n'
     asked(folder, "[[left]]", f"[[asked]]\n{both}[[left]]")
-    (*_, third) = entries(folder)
+    (*_, third) = answered(folder)
     assert third.place == "reports/rules"
     assert third.finding == "No detector has three complete configurations on every data set yet."
-    write(folder)
+    write_page(folder)
     assert (folder / "reports" / "rules" / "report.md").is_file()
     asked(folder, "[[left]]", f"[[asked]]\n{both}[[left]]".replace("rules", "second"))
     with pytest.raises(UserError, match="two reports are called 'second'"):
-        entries(folder)
+        answered(folder)
 
 
 def test_a_question_of_a_study_without_a_figure_has_no_picture(folder):
-    shown = [entry._replace(figure=None) for entry in entries(folder)]
+    shown = [entry._replace(figure=None) for entry in answered(folder)]
     readme = folder.parent / "README.md"
     readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
     assert "![" not in leading(readme, folder, shown)
@@ -329,7 +361,7 @@ def test_printed_numbers_are_compared_by_baseline_and_paper(folder):
     names = ("data set", "class", "baseline", "difference", "published", "p (Holm)", "verdict")
     cells = pd.DataFrame(rows, columns=[*names, "ours n"]).assign(outsider="")
     table = Table("published_pgn_table1", cells, data=cells)
-    entry = entries(folder)[0]
+    entry = answered(folder)[0]
     report = replace(entry.report, sections=[Section("Published", [table])])
     shown = [entry._replace(report=report)] * 2
     paper = next(table.title for table in tables() if table.name == "pgn_table1")
@@ -347,7 +379,7 @@ def test_printed_numbers_are_compared_by_baseline_and_paper(folder):
 
 def test_what_a_paper_says_stands_beside_the_finding(folder):
     asked(folder, 'study = "second"\n', 'study = "second"\nagainst = "A paper says no."\n')
-    text = page(folder, entries(folder))
+    text = page(folder, answered(folder))
     assert "## What contradicts the papers\n\n- A paper says no. (Finding 1.)\n\n" in text
 
 
@@ -356,19 +388,19 @@ def test_a_finding_about_baselines_that_have_ended_is_not_one_so_far(folder):
     question = 'question = "Does width help?"\n'
     for about, so_far in (("", True), ('about = ["PGN"]\n', False), ("about = []\n", False)):
         asked(folder, question, f"{question}{about}{FINDING}")
-        assert entries(folder)[0].finding.startswith("So far, after 2 of 5 trials: ") == so_far
+        assert answered(folder)[0].finding.startswith("So far, after 2 of 5 trials: ") == so_far
     change_study(folder, "second", {"PGN": 3, "AE": 2}, budget=OF_FIVE)
     asked(folder, question, f'{question}about = ["PGN"]\n{FINDING}')
-    assert entries(folder)[0].finding.startswith("So far, ")
+    assert answered(folder)[0].finding.startswith("So far, ")
     asked(folder, question, f'{question}about = ["PGN"]\n')
     with pytest.raises(UserError, match="says what a finding is `about`, but has none"):
-        entries(folder)
+        answered(folder)
     asked(folder, question, f'{question}details = "More."\n')
     with pytest.raises(UserError, match="has `details` of a `finding`, but has none"):
-        entries(folder)
+        answered(folder)
     asked(folder, question, f'{question}about = ["pgn"]\n{FINDING}')
     with pytest.raises(UserError, match="is about 'pgn', but its baselines are PGN"):
-        entries(folder)
+        answered(folder)
 
 
 def test_every_machine_of_a_study_is_named(folder):
@@ -398,15 +430,15 @@ def test_a_finding_can_quote_the_report_of_another_question(folder):
     )
     quoting = FINDING.replace("points (", "points from {other} (")
     asked(folder, question, f"{question}{quoting}{number}")
-    (second, _) = entries(folder)
+    (second, _) = answered(folder)
     assert "points from 62.5 " in second.finding
-    text = page(folder, entries(folder))
+    text = page(folder, answered(folder))
     assert "[first](reports/first/report.md), [classes](reports/first/tables/classes.csv))" in text
     change_study(folder, "first", budget=OF_FIVE)
-    assert entries(folder)[0].finding.startswith("So far, "), "the other study is not complete"
+    assert answered(folder)[0].finding.startswith("So far, "), "the other study is not complete"
     asked(folder, question, f"{question}{quoting}{number.replace('first', 'fist')}")
     with pytest.raises(UserError, match="quotes 'fist', which is no report; did you mean"):
-        entries(folder)
+        answered(folder)
 
 
 def test_the_details_of_a_finding_are_on_the_page_alone(folder):
@@ -414,7 +446,7 @@ def test_the_details_of_a_finding_are_on_the_page_alone(folder):
     details = 'details = "Once more: p = {p}."\n'
     short = FINDING.replace(" (p = {p})", "")
     asked(folder, question, f"{question}{details}{short}")
-    shown = entries(folder)
+    shown = answered(folder)
     answer = "Width 2 is better by +10.0 \\[+10.0, +10.0\\] points."
     text = page(folder, shown)
     assert f"{answer} ([details](#second), [report]" in text
@@ -428,7 +460,7 @@ def test_the_details_of_a_finding_are_on_the_page_alone(folder):
 def test_the_preface_stands_before_the_findings_of_the_page_alone(folder):
     path = folder / "questions.toml"
     path.write_text(f'preface = """\n*Words.* A [glossary](g.md).\n"""\n{QUESTIONS}')
-    shown = entries(folder)
+    shown = answered(folder)
     text = page(folder, shown)
     assert "\n\n*Words.* A [glossary](g.md).\n\n1. **Does" in text
     readme = folder.parent / "README.md"
@@ -450,7 +482,7 @@ def test_a_study_of_several_results_shows_them_in_a_table(folder):
         'study = "second"',
         'study = "pair"\nquestion = "Which?"\n\n[[asked]]\nstudy = "second"',
     )
-    text = page(folder, entries(folder))
+    text = page(folder, answered(folder))
     rows = [line for line in text.splitlines() if re.match(r"\| (result|low|high)\b", line)]
     assert [row.split("|")[1].strip() for row in rows] == ["result", "high", "low"]
     assert "weights" in rows[0]
@@ -459,6 +491,7 @@ def test_a_study_of_several_results_shows_them_in_a_table(folder):
 def test_the_readme_begins_with_the_findings_between_its_marks(folder):
     readme = folder.parent / "README.md"
     readme.write_text(f"# Project\n\n{BEGIN}\nold\n{END}\n\nRest\n", encoding="utf-8")
+    pack_all(folder)
     write(folder, readme)
     text = readme.read_text(encoding="utf-8")
     place = f"{folder.name}/reports/second"
@@ -477,4 +510,4 @@ def test_the_readme_begins_with_the_findings_between_its_marks(folder):
 def test_a_folder_without_records_is_refused_in_a_line(tmp_path):
     (tmp_path / "questions.toml").write_text(QUESTIONS, encoding="utf-8")
     with pytest.raises(UserError, match="the records are of nothing"):
-        entries(tmp_path)
+        answered(tmp_path)
