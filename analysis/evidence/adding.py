@@ -22,10 +22,11 @@ Run = tuple[str, int | None]
 def add(study: Path, folder: Path) -> Path:
     """Pack the records of a study, whole or as far as it has been run, in place of earlier ones.
 
-    Left out are event files, kept models, examples of images and reports; and of trials that are
-    not quoted the ranks by score variants (see `tune_ad.storage.score_ranks`), which are most of
-    the size; those by a part of the score are kept where trials are compared by one changed
-    parameter, since reports compare them by each part.
+    Left out are event files, kept models, examples of images and reports; and, unless the study
+    tests a claim, of trials that are not quoted the ranks by score variants (see
+    `tune_ad.storage.score_ranks`), which are most of the size. Those by a part of the score are
+    kept where trials are compared by one changed parameter, since reports compare them by each
+    part; verdicts on claims are by several scores of all trials.
 
     Args:
         study: the folder of the study.
@@ -79,6 +80,8 @@ def _copy(source: StudyFolder, copy: StudyFolder) -> None:
         runs += [(record.identity, replica.seed) for replica in record.replicas]
     _copy_files(_details(source, copy, runs))
     records = StudyRecords.read(copy.path)
+    if records.claim is not None:
+        return
     quoted = {r.identity for result in results(records) for r in result.tested}
     for run in runs:
         if run[0] not in quoted:

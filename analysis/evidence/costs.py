@@ -18,6 +18,7 @@ from tune_ad.wording import count, duration
 
 COSTS = "costs.json"
 """The estimates by the options of a command, written by `benchmarks/price_of_results.py`."""
+SERIAL = {"--backend", "serial"}
 REMEDY = "write it again by make costs"
 
 
@@ -121,11 +122,9 @@ class Known:
 
 
 def _check(one: Left, studies: Mapping[str, StudyRecords], folder: Path) -> None:
-    """Refuse what has records."""
-    words = [*shlex.split(one.options), ""]
-    named = dict(zip(words, words[1:], strict=False))
-    study = studies.get(named.get("--search", ""))
-    if study is not None and study.search["budget_name"] == named.get("--budget"):
+    """Refuse what has records: of the same search, budget and changes, by whatever backend."""
+    asked = {*shlex.split(one.options)}
+    if any({*settings(study)} - SERIAL == asked for study in studies.values()):
         raise UserError(
             f"{folder / QUESTIONS} says that {one.options!r} was not run, but it has records: "
             "remove that entry"

@@ -34,10 +34,10 @@ def part(variants=None):
 def made(tmp_path):
     """A function: the folder of a study of two trials, of so many that are planned."""
 
-    def make(planned, plan="Sobol"):
+    def make(planned, plan="Sobol", **search):
         trials = [record(k, params, [0.9]) for k, params in enumerate((DEFAULT, WIDE))]
         budget = {"trials": planned, "evaluation_seeds": 0, "seeds": 1}
-        folder = write_study(tmp_path, trials, budget=budget, plan={"name": plan})
+        folder = write_study(tmp_path, trials, budget=budget, plan={"name": plan}, **search)
         for trial in trials:
             folder.details(trial.identity).parent.mkdir(exist_ok=True)
             folder.details(trial.identity).write_text("{}", encoding="utf-8")
@@ -140,6 +140,14 @@ def test_an_ablation_keeps_those_by_parts_since_its_effects_by_part_use_them(mad
         for identity in ("id0", "id1")
     }
     assert variants == {"id0": [KL, PASSES], "id1": [KL]}, "id0 alone is quoted"
+
+
+def test_the_study_of_a_claim_keeps_all_since_verdicts_are_by_several_scores(made, added):
+    study = made(2, claim={"kind": "capacity", "factor": "width"})
+    assert StudyRecords.read(study.path).claim is not None
+    copy = added(study)
+    for identity in ("id0", "id1"):
+        assert list(copy.read_ranks(identity)["test", "digits/0"].variants) == [KL]
 
 
 def test_a_study_is_named_by_its_folder_from_wherever_it_is_given(made, tmp_path, monkeypatch):

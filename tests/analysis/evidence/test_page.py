@@ -301,6 +301,10 @@ def test_what_has_records_was_run(folder):
     (folder / "questions.toml").write_text(left, encoding="utf-8")
     with pytest.raises(UserError, match="was not run, but it has records: remove that entry"):
         page(folder, answered(folder))
+    other = left.replace("--budget quick", "--budget quick --seeds 9")
+    (folder / "questions.toml").write_text(other, encoding="utf-8")
+    with pytest.raises(UserError, match="no estimate of '--search depth_mnist --budget quick --s"):
+        page(folder, answered(folder))
 
 
 @pytest.mark.parametrize("content", ["[1]", "{", '{"--search depth_mnist": {"size": "4"}}'])
