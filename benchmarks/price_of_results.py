@@ -22,7 +22,7 @@ from tune_ad.app.command_line.parser import options, parse
 from tune_ad.app.estimates.pricing import Pricing
 from tune_ad.app.preparation.validation import prepare
 from tune_ad.app.provenance import hardware
-from tune_ad.storage.jsonl import write_atomically
+from tune_ad.atomic import write_atomically
 from tune_ad.wording import duration
 
 

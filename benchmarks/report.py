@@ -25,9 +25,10 @@ from optuna.distributions import (
     distribution_to_json,
 )
 
+from tune_ad.atomic import write_atomically
 from tune_ad.search import Sobol
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import Metric, ScoreVariant, Values
 from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord, identity
 

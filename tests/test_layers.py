@@ -13,7 +13,7 @@ import tune_ad
 PROJECT = Path(tune_ad.__file__).parent.parent
 LAYERS = (  # each folder imports what stands above it; what shares a line does not know each other
     "errors host randomness sample_sizes sampling signals silent wording",
-    "array_files extensions local_paths own_imports",
+    "array_files atomic extensions local_paths own_imports",
     "storage tensorboard pseudo_outliers",
     "data selection",
     "detectors",
@@ -170,6 +170,7 @@ def test_analysis_knows_records_and_selection_alone():
     known = {item.imports for item in INTERNAL if item.module.startswith("analysis")}
     allowed = (
         "storage.",
+        "atomic",
         "errors",
         "sample_sizes",
         "sampling",

@@ -1,7 +1,6 @@
 """Packs the records of a study among those of the page."""
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from analysis.evidence.archives import archive, pack, unpacked
 from analysis.evidence.entries import RECORDS
 from analysis.quoted import results
 from analysis.study import StudyRecords
+from tune_ad.atomic import temporary_folder
 from tune_ad.errors import UserError
 from tune_ad.storage import score_ranks
 from tune_ad.storage.folder import StudyFolder
@@ -42,8 +42,8 @@ def add(study: Path, folder: Path) -> Path:
     """
     source = StudyFolder(study.resolve())
     _check_earlier(source, folder / RECORDS)
-    with tempfile.TemporaryDirectory() as place:
-        copy = Path(place) / source.path.name
+    with temporary_folder() as place:
+        copy = place / source.path.name
         _copy(source, StudyFolder(copy))
         return pack(copy, folder / RECORDS)
 

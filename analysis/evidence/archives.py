@@ -2,13 +2,12 @@
 
 import lzma
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tune_ad.atomic import replacing, temporary_folder
 from tune_ad.errors import UserError, one_line
-from tune_ad.storage.jsonl import replacing
 
 KIND = ".tar.xz"
 READABLE = 0o644  # by everybody, and written by the owner
@@ -63,7 +62,7 @@ def unpacked(folder: Path, study: str = "*") -> Iterator[Path]:
     Raises:
         UserError: if an archive is damaged.
     """
-    with tempfile.TemporaryDirectory() as place:
+    with temporary_folder() as place:
         for path in sorted(folder.glob(f"{study}{KIND}")):
             try:
                 with tarfile.open(path, "r:xz") as file:
@@ -72,4 +71,4 @@ def unpacked(folder: Path, study: str = "*") -> Iterator[Path]:
                 raise UserError(
                     f"{path} is damaged ({one_line(error)}); restore it from a backup"
                 ) from error
-        yield Path(place)
+        yield place

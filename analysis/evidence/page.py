@@ -20,8 +20,8 @@ from analysis.report.render.content import TableView, section_views
 from analysis.report.render.export import export
 from analysis.report.render.markdown import escaped, pipes, section_blocks
 from analysis.study import StudyRecords
+from tune_ad.atomic import write_atomically
 from tune_ad.errors import UserError
-from tune_ad.storage.jsonl import write_atomically
 from tune_ad.wording import count
 
 PAGE = "README.md"

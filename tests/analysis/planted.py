@@ -6,8 +6,9 @@ from optuna.distributions import CategoricalDistribution, distribution_to_json
 
 from analysis.study import StudyRecords
 from tests.naming import named, variants
+from tune_ad.atomic import write_atomically
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
 
 TASKS = ("digits/0", "digits/1")

@@ -33,9 +33,9 @@ from analysis.stats.estimates import Coverage
 from analysis.stats.paired import NOT_ON_OTHER_IMAGES, equivalence
 from analysis.stats.rank_aurocs import auroc
 from tests.analysis.planted import TASKS, record, study
+from tune_ad.atomic import write_atomically
 from tune_ad.sampling import thinned
 from tune_ad.storage import score_ranks
-from tune_ad.storage.jsonl import write_atomically
 from tune_ad.storage.score_ranks import PartRanks
 
 NORMAL = scipy.special.ndtri(0.975)

@@ -9,7 +9,6 @@ import pytest
 
 from tune_ad.app.command_line.cli import main
 from tune_ad.app.command_line.option import fault_of_path
-from tune_ad.storage.jsonl import write_atomically
 
 REPOSITORY = Path(__file__).parents[2]
 SEARCH = ["--search", "quickstart"]
@@ -73,14 +72,6 @@ def test_a_program_gets_the_same_answer(open_study, tiny):
 
     with pytest.raises(UserError, match="the folder of the study must have no control characters"):
         open_study(tiny, Path("a\x00b"))
-
-
-def test_a_device_is_never_replaced_by_a_file(tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with pytest.raises(OSError, match="a device or a pipe is there, and no file"):
-        write_atomically(pipe, "text")
-    assert pipe.is_fifo() and [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 def shell(command, **environment):

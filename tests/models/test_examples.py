@@ -9,13 +9,13 @@ from analysis.questions.examples import draw_examples, drawn
 from analysis.report.findings import Findings
 from analysis.report.sections import examples as part
 from analysis.study import StudyRecords
+from tune_ad.atomic import write_atomically
 from tune_ad.errors import UserError
 from tune_ad.models.building import _examples
 from tune_ad.models.examples import LARGEST, Judged, _picture
 from tune_ad.models.folder import ModelFolder
 from tune_ad.storage import examples as stored
 from tune_ad.storage.examples import ANOMALIES, NORMAL, NORMALS, RANDOM, Codes, Row, TaskExamples
-from tune_ad.storage.jsonl import write_atomically
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A folder is written whole, or not at all; what a kept model says survives being saved again."""
+"""What a kept model says survives being saved again; damaged folders are refused."""
 
 import io
 import json
@@ -14,44 +14,7 @@ from tune_ad.models.ensemble import references
 from tune_ad.models.estimator import AnomalyDetector
 from tune_ad.models.folder import ModelFolder
 from tune_ad.models.scoring import Judge
-from tune_ad.storage.jsonl import replaced
 from tune_ad.training.replicas.kept import KeptState
-
-
-def test_a_folder_takes_the_place_of_an_earlier_one(tmp_path):
-    path = tmp_path / "best"
-    for content in ("first", "second"):
-        with replaced(path) as folder:
-            (folder / "file").write_text(content)
-        assert (path / "file").read_text() == content
-    assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
-
-
-def test_an_error_leaves_the_earlier_folder(tmp_path, monkeypatch):
-    path = tmp_path / "best"
-    path.mkdir()
-    (path / "file").write_text("first")
-    with pytest.raises(ZeroDivisionError), replaced(path) as folder:
-        (folder / "file").write_text("half")
-        raise ZeroDivisionError
-    rename = Path.rename
-
-    def fails(self, target):
-        if self.name.endswith(".new"):
-            raise OSError("no")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fails)
-    with pytest.raises(OSError, match="no"), replaced(path):
-        pass
-    assert (path / "file").read_text() == "first"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["best"]
-
-
-def test_a_file_is_not_replaced(tmp_path):
-    (tmp_path / "best").write_text("x")
-    with pytest.raises(UserError, match="best is a file"), replaced(tmp_path / "best"):
-        pass
 
 
 def test_a_kept_model_that_is_saved_again_says_the_same(finished, tmp_path):

@@ -1,7 +1,6 @@
 import ast
 import json
 import math
-import os
 import subprocess
 import sys
 from array import array
@@ -13,9 +12,10 @@ import pytest
 
 import tune_ad
 from tests.naming import named, short, variants
+from tune_ad.atomic import write_atomically
 from tune_ad.errors import UserError
 from tune_ad.storage.folder import StudyFolder, comparison_folder, study_folder
-from tune_ad.storage.jsonl import JsonLines, jsonable, to_text, write_atomically
+from tune_ad.storage.jsonl import JsonLines, jsonable, to_text
 from tune_ad.storage.records import (
     SCHEMA,
     DetectorWarning,
@@ -388,30 +388,6 @@ def test_details_are_kept_by_identity_and_seed(folder):
     write_atomically(folder.details("0123abcd", 1000), to_text(seed))
     assert folder.read_details("0123abcd") == {**trial, "steps": [1, None]}
     assert folder.read_details("0123abcd", 1000) == seed
-
-
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-@pytest.mark.parametrize("fault", [OSError("disk full"), KeyboardInterrupt()])
-def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path, monkeypatch, step, fault):
-    path = tmp_path / "file.json"
-    write_atomically(path, "old")
-
-    def fail(*arguments):
-        raise fault
-
-    monkeypatch.setattr(os, step, fail)
-    with pytest.raises(type(fault)):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert os.listdir(tmp_path) == ["file.json"]
-
-
-def test_a_whole_write_replaces_the_file(tmp_path):
-    path = tmp_path / "deep" / "er" / "file.json"
-    for text in ("old", "né\n"):
-        write_atomically(path, text)
-        assert path.read_text(encoding="utf-8") == text
-    assert os.listdir(path.parent) == ["file.json"]
 
 
 LOCKING = (

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.naming import named, short, short_variants
+from tune_ad.atomic import write_atomically
 from tune_ad.errors import UserError
 from tune_ad.storage.earlier.schema1 import (
     PLANS,
@@ -18,7 +19,7 @@ from tune_ad.storage.earlier.schema1 import (
     variant_named,
 )
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import (
     BITS_PER_DIM,
     RESUBSTITUTION,

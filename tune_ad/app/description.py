@@ -7,10 +7,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.provenance import hardware, own_files, versions
+from tune_ad.atomic import write_atomically
 from tune_ad.errors import UserError
 from tune_ad.execution.callbacks import Callback
 from tune_ad.search.catalogue import plain_name
-from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.records import SCHEMA, TrialSpec
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from tune_ad.app.provenance import hardware, versions
+from tune_ad.atomic import write_atomically
 from tune_ad.errors import UserError, one_line
 from tune_ad.execution.time_limit import FACTOR, LEAST_SECONDS
 from tune_ad.models.building import Making, Source, build
@@ -15,7 +16,6 @@ from tune_ad.search.catalogue import plain_name
 from tune_ad.selection import RULES, ranked
 from tune_ad.signals import alarm
 from tune_ad.storage.examples import to_bytes
-from tune_ad.storage.jsonl import write_atomically
 from tune_ad.storage.kept_models import check_files
 from tune_ad.storage.records import TrialRecord
 from tune_ad.wording import count

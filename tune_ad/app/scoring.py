@@ -1,6 +1,5 @@
 """Scores new images by a kept model, with a progress line; and what is said afterwards."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from tune_ad.atomic import temporary_folder
 from tune_ad.errors import MachineError, UserError
 from tune_ad.execution.progress_line import ProgressLine
 from tune_ad.host import usable_cores
@@ -95,9 +95,9 @@ def _pictures(folder: Path | None) -> Iterator[Path | None]:
         yield None
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as unfinished:
-        yield Path(unfinished)
-        for path in sorted(Path(unfinished).rglob("*.png")):
+    with temporary_folder(folder.parent, f".{folder.name}-") as unfinished:
+        yield unfinished
+        for path in sorted(unfinished.rglob("*.png")):
             target = folder / path.relative_to(unfinished)
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)

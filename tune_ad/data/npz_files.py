@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tune_ad.array_files import DAMAGE, ArrayHeader, check_memory
+from tune_ad.atomic import replacing
 from tune_ad.data.declaration import Arrays
 from tune_ad.data.images import ImageSet, from_arrays, to_arrays
 from tune_ad.data.npz_headers import (
@@ -25,7 +26,6 @@ from tune_ad.data.npz_headers import (
 )
 from tune_ad.data.own.layouts import NORMAL, is_tested, normal_class
 from tune_ad.errors import UserError, cut
-from tune_ad.storage.jsonl import replacing
 from tune_ad.wording import count
 
 MOST_CLASSES = 65_536

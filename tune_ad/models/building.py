@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from tune_ad.atomic import replaced
 from tune_ad.data import Task
 from tune_ad.detectors.nets import ImageShape
 from tune_ad.errors import one_line
@@ -28,7 +29,6 @@ from tune_ad.randomness import numpy_stream
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES
 from tune_ad.storage.examples import TaskExamples
-from tune_ad.storage.jsonl import replaced
 from tune_ad.storage.kept_models import ESTIMATOR, WEIGHTS, digest_of
 from tune_ad.storage.records import TrialRecord
 from tune_ad.training.ranking import auroc, auroc_interval

@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from tune_ad.atomic import replaced
 from tune_ad.detectors import every_detector
 from tune_ad.detectors.base import Detector
 from tune_ad.detectors.config import Config, NetworkConfig
@@ -28,7 +29,6 @@ from tune_ad.models.from_arrays.levels import ROWS, Array, shape_of
 from tune_ad.models.writing import write_fitted
 from tune_ad.randomness import derived_seed, numpy_stream
 from tune_ad.search.own_detector import find_detector
-from tune_ad.storage.jsonl import replaced
 from tune_ad.storage.kept_models import DESCRIPTION
 
 TASK = "images"

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 import tune_ad
+from tune_ad.atomic import write_atomically
 from tune_ad.errors import UserError, one_line
 from tune_ad.local_paths import local_path
 from tune_ad.models.conformal import Scores
 from tune_ad.models.folder import KeptTask, ModelFolder
 from tune_ad.models.graph import require_equal, traced
-from tune_ad.storage.jsonl import write_atomically
 
 INPUT, OUTPUT = "pixels", "score"
 METADATA = "tune_ad.json"

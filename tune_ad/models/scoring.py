@@ -20,11 +20,11 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from tune_ad.atomic import replacing
 from tune_ad.errors import UserError
 from tune_ad.models.conformal import Scores, Threshold, p_values, threshold
 from tune_ad.models.ensemble import Ensemble
 from tune_ad.models.folder import KeptTask, ModelFolder
-from tune_ad.storage.jsonl import replacing
 from tune_ad.wording import csv_cell
 
 COLUMNS = ("path", "score", "p_value", "alarm", "problem")

@@ -1,18 +1,15 @@
-"""Strict JSON, atomic writes of files and folders, and append-only files of JSON lines."""
+"""Strict JSON, and append-only files of JSON lines."""
 
-import errno
 import json
 import math
 import os
-import shutil
-import uuid
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from tune_ad.atomic import write_atomically
 from tune_ad.errors import UserError, cut, one_line
 from tune_ad.storage.json_files import parsed
 
@@ -41,75 +38,6 @@ def to_text(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
     else:
         data = value.to_json() if hasattr(value, "to_json") else asdict(value)
     return json.dumps(jsonable(data), indent=indent, allow_nan=False)
-
-
-@contextmanager
-def replacing(path: Path, makes_folder: bool = True) -> Iterator[Path]:
-    """Context manager: a temporary file in the same folder that replaces `path` once complete.
-
-    Args:
-        path: the file.
-        makes_folder: whether its folder is made if there is none.
-
-    Raises:
-        OSError: if it cannot be written, or something other than a file is there, such as a
-            device, which would be replaced.
-    """
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise OSError(errno.EEXIST, "a device or a pipe is there, and no file", str(path))
-    if makes_folder:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    partial.touch(exist_ok=False)  # with the default permissions of the user's files
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """An empty folder beside `path`, which takes its place when the context ends without an error.
-
-    So no half-written folder is left, and an earlier one stays until the new one is in its place.
-
-    Raises:
-        UserError: if `path` is a file.
-    """
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file; give the path of a folder, which may not exist yet")
-    mark = uuid.uuid4().hex
-    unfinished, earlier = (path.with_name(f".{path.name}.{mark}.{k}") for k in ("new", "old"))
-    try:
-        unfinished.mkdir(parents=True)
-        yield unfinished
-        if path.exists():
-            path.rename(earlier)
-        try:
-            unfinished.rename(path)
-        except OSError:
-            if earlier.exists():
-                earlier.rename(path)
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(earlier, ignore_errors=True)
-
-
-def write_atomically(path: Path, content: str | bytes, makes_folder: bool = True) -> None:
-    """Write a file atomically: a temporary file in the same folder, which is then renamed.
-
-    Args:
-        path: the file.
-        content: its new content.
-        makes_folder: whether its folder is made if there is none.
-    """
-    with replacing(path, makes_folder) as partial:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 class JsonLines:

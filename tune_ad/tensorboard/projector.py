@@ -52,8 +52,8 @@ def write_embeddings(folder: Path, embeddings: Sequence[Embedding]) -> None:
         _check(one)
     config = ProjectorConfig()
     new = folder / f"unfinished-{time.time_ns()}"
-    new.mkdir(parents=True)
     try:
+        new.mkdir(parents=True)
         for k, one in enumerate(embeddings):
             _write(new, k, one)
             entry = config.embeddings.add(tensor_name=one.title)

@@ -13,7 +13,7 @@ from analysis.report.render.figures import RenderedFigure, on_paper, render_figu
 from analysis.report.render.html import html
 from analysis.report.render.latex import latex
 from analysis.report.render.markdown import markdown
-from tune_ad.storage.jsonl import replacing, write_atomically
+from tune_ad.atomic import replacing, write_atomically
 from tune_ad.wording import csv_cell
 
 NAME = re.compile(r"[\w.+-]+")

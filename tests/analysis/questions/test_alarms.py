@@ -16,7 +16,7 @@ from analysis.report.sections import missed as missed_section
 from analysis.report.sections.result import section as result_section
 from analysis.study import StudyRecords
 from tests.analysis.planted import record, write
-from tune_ad.storage.jsonl import write_atomically
+from tune_ad.atomic import write_atomically
 from tune_ad.storage.metric import Metric
 from tune_ad.storage.score_ranks import PartRanks, to_bytes
 

@@ -24,8 +24,8 @@ from analysis.report.sections.collapse import section
 from analysis.stats.estimates import estimate
 from tests.analysis.planted import TASKS, record, study
 from tests.analysis.test_image_sampling import part
+from tune_ad.atomic import write_atomically
 from tune_ad.storage import score_ranks
-from tune_ad.storage.jsonl import write_atomically
 from tune_ad.storage.metric import TEST_AUROC, Metric, ScoreVariant
 
 EPOCHS = (25, 50, 100)

@@ -8,9 +8,10 @@ from analysis.quoted import results
 from analysis.report.findings import Findings
 from analysis.report.sections import histograms as part
 from analysis.study import StudyRecords
+from tune_ad.atomic import write_atomically
 from tune_ad.storage.earlier.schema1 import upgraded_study
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC
 from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord
 

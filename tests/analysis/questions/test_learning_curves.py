@@ -11,7 +11,8 @@ from analysis.report.findings import Findings
 from analysis.report.render import marks
 from analysis.report.sections import learning_curves as section_module
 from tests.analysis.planted import TASKS, record, study
-from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.atomic import write_atomically
+from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import STOPPED, VALIDATION_AUROC, ScoreVariant
 from tune_ad.storage.records import SCHEMA
 

@@ -21,10 +21,10 @@ from analysis.report.findings import Findings
 from analysis.report.sections.selection import section
 from analysis.stats.rank_aurocs import auroc, auroc_of_images, placements
 from tests.analysis.planted import TASKS, record, study
+from tune_ad.atomic import write_atomically
 from tune_ad.pseudo_outliers import generators
 from tune_ad.selection import RULES
 from tune_ad.storage import score_ranks
-from tune_ad.storage.jsonl import write_atomically
 from tune_ad.storage.metric import (
     BITS_PER_DIM,
     PSEUDO,

@@ -12,7 +12,8 @@ from analysis.report.sections import stopping as section_module
 from analysis.report.sections.stopping import section
 from analysis.stats.estimates import estimate
 from tests.analysis.planted import TASKS, record, study
-from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.atomic import write_atomically
+from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.records import SCHEMA
 
 EPOCHS = [2, 4, 6, 8, 10]

@@ -14,9 +14,9 @@ from analysis.report.sections import verdict as part
 from analysis.stats.estimates import Coverage
 from analysis.study import StudyRecords
 from tests.naming import named, variants
+from tune_ad.atomic import write_atomically
 from tune_ad.storage import score_ranks
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import write_atomically
 from tune_ad.storage.metric import BITS_PER_DIM, STOPPED, TEST_AUROC, Metric
 from tune_ad.storage.records import ReplicaRecord, TrialRecord
 

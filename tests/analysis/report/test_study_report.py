@@ -17,8 +17,9 @@ from analysis.report.study_report import write_report
 from analysis.study import StudyRecords
 from tests.analysis import planted
 from tests.analysis.planted import TASKS
+from tune_ad.atomic import write_atomically
 from tune_ad.errors import UserError
-from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import TEST_AUROC, VALIDATION_AUROC, Metric, ScoreVariant
 from tune_ad.storage.records import SCHEMA, ReplicaRecord, TrialRecord
 

@@ -10,7 +10,8 @@ from analysis.report.findings import Findings
 from analysis.report.sections import comparison, histograms, provenance, result, score_time
 from analysis.report.study_report import document
 from tests.analysis.planted import TASKS, record, study
-from tune_ad.storage.jsonl import to_text, write_atomically
+from tune_ad.atomic import write_atomically
+from tune_ad.storage.jsonl import to_text
 from tune_ad.storage.metric import TEST_AUROC, ScoreVariant
 from tune_ad.storage.records import SCHEMA
 

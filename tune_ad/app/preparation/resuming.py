@@ -6,7 +6,6 @@ torch, so that most refusals come at once.
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tune_ad.app.command_line.option import fault_of_path
 from tune_ad.app.command_line.options import OPTIONS, Options
 from tune_ad.app.estimates.remaining import is_complete, progress
+from tune_ad.atomic import temporary_folder
 from tune_ad.errors import MachineError, UserError, one_line
 from tune_ad.search.budgets import Budget
 from tune_ad.storage.earlier.later_parameters import LATER
@@ -109,7 +109,7 @@ def check_writable(folder: Path) -> None:
     if nearest == folder:
         return
     try:  # some file systems refuse what the permissions allow
-        with tempfile.TemporaryDirectory(prefix=".tune_ad-", dir=nearest):
+        with temporary_folder(nearest, ".tune_ad-"):
             pass
     except OSError as error:
         raise fault from error

