@@ -62,6 +62,7 @@ STYLE: dict[str, Any] = {
     "axes.labelsize": 10,
     "font.size": 10,
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Verdana"],  # every text of an SVG file names them all
     "legend.frameon": False,
     "legend.fontsize": 9,
     "grid.color": FAINT,

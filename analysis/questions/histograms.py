@@ -18,6 +18,7 @@ from tune_ad.storage.metric import outsider_title
 
 MOST_PANELS = 10  # maximum number of tasks in one figure
 COLUMNS = 2
+MOST_INSIDE = 2  # groups in the legend within a panel
 NORMAL = "normal images"
 
 
@@ -110,28 +111,38 @@ def _title(study: StudyRecords, stored: Mapping[str, Any]) -> str:
 def draw_histograms(histograms: Sequence[ScoreHistogram]) -> Figure:
     """One small panel per task, at most ten; the density as steps, one colour per group."""
     shown = list(histograms)[:MOST_PANELS]
-    columns = min(COLUMNS, len(shown))
+    widest = theme.LETTER * max(len(panel.task) for panel in shown)
+    columns = max(1, min(COLUMNS, len(shown), int(theme.WIDTH / widest)))
     rows = math.ceil(len(shown) / columns)
-    canvas = theme.canvas(0.5 + 1.5 * rows if rows > 1 else 2.6, rows, columns)
     groups = list(dict.fromkeys(name for panel in shown for name in panel.densities))
+    lines = (
+        math.ceil(len(groups) / theme.legend_columns(groups)) if len(groups) > MOST_INSIDE else 0
+    )
+    height = 0.5 + 1.5 * rows if rows > 1 else 2.6
+    canvas = theme.canvas(height + 0.2 * lines, rows, columns)
     for axes, panel in zip(canvas.axes, shown, strict=False):
         _draw(axes, panel, groups)
     for axes in canvas.axes[len(shown) :]:
         axes.set_axis_off()
-    _add_legend(canvas)
+    _add_legend(canvas, groups)
     canvas.figure.supxlabel("score, larger = more anomalous", fontsize=10, color=theme.INK)
     canvas.figure.supylabel("density", fontsize=10, color=theme.INK)
     return canvas.figure
 
 
-def _add_legend(canvas: theme.Canvas) -> None:
-    """One legend of the groups of all panels, in the first panel."""
+def _add_legend(canvas: theme.Canvas, groups: Sequence[str]) -> None:
+    """One legend of the groups of all panels: in the first panel, or of many above them."""
     handles: dict[str, Artist] = {}
     for axes in canvas.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    style: dict[str, Any] = {"loc": "upper right", "borderaxespad": 0.0, "handlelength": 1.2}
-    canvas.one.legend(list(handles.values()), list(handles), frameon=False, **style)
+    style: dict[str, Any] = {"borderaxespad": 0.0, "handlelength": 1.2, "frameon": False}
+    both = list(handles.values()), list(handles)
+    if len(groups) <= MOST_INSIDE:
+        canvas.one.legend(*both, loc="upper right", **style)
+    else:
+        columns = theme.legend_columns(groups)
+        canvas.figure.legend(*both, loc="outside upper center", ncols=columns, **style)
 
 
 def _draw(axes: Axes, panel: ScoreHistogram, groups: Sequence[str]) -> None:

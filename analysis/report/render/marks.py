@@ -7,6 +7,7 @@ which the page's script finds the same trial in other figures.
 import math
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -25,6 +26,9 @@ from analysis.report.render.content import one_line
 
 SVG = "{http://www.w3.org/2000/svg}"
 MOST = 200  # points of a line or bars that have texts of their own; of more, evenly spaced ones
+APART = 8.0  # points of the page between marks that are added to a line, at least
+POINTS_PER_INCH = 72.0
+RADIUS = 4.5  # points of the page around a value that answer a pointer
 MARKS = (f"{SVG}use", f"{SVG}path")
 NAMELESS = ("", "_")  # beginnings of labels that matplotlib gives itself
 
@@ -47,7 +51,8 @@ def complete(drawing: Drawing) -> None:
         for label, x, y in [*_unnamed(drawing, axes)]:
             name = ", ".join(filter(None, (panel, label)))
             texts = [_text(axes, name, *position) for position in zip(x, y, strict=True)]
-            added = theme.points(axes, x, y, texts, alpha=0, s=80, zorder=-1)
+            size = (2 * RADIUS) ** 2
+            added = theme.points(axes, x, y, texts, alpha=0, s=size, zorder=-1)
             if added is not None:
                 added.set_in_layout(False)
 
@@ -58,7 +63,10 @@ def _unnamed(drawing: theme.Sheet, axes: Axes) -> Iterator[tuple[str, np.ndarray
         if artist.get_visible() and artist.get_gid() not in drawing.described:
             at = _positions(axes, artist)
             if at is not None:
-                yield _in_view(axes, str(artist.get_label()), at)
+                label, x, y = _in_view(axes, str(artist.get_label()), at)
+                is_line = isinstance(artist, Line2D | StepPatch)
+                chosen = _apart(axes, x, y) if is_line else slice(None)
+                yield label, x[chosen], y[chosen]
     for bars in axes.containers:
         if isinstance(bars, BarContainer):
             ends = [_end(bar, bars.orientation) for bar in bars.patches]
@@ -93,6 +101,17 @@ def _in_view(axes: Axes, label: str, positions: object) -> tuple[str, np.ndarray
         at = at[np.linspace(0, len(at) - 1, MOST).round().astype(int)]
     name = "" if label[:1] in NAMELESS else label
     return name, at[:, 0], at[:, 1]
+
+
+def _apart(axes: Axes, x: np.ndarray, y: np.ndarray) -> list[int]:
+    """The indices of points of a line that lie `APART` on the page, and of its two ends."""
+    drawing: Any = axes.figure
+    at = axes.transData.transform(np.column_stack([x, y])) * POINTS_PER_INCH / drawing.dpi
+    chosen: list[int] = []
+    for k in range(len(at)):
+        if k in (0, len(at) - 1) or math.dist(at[k], at[chosen[-1]]) >= APART:
+            chosen.append(k)
+    return chosen
 
 
 def _text(axes: Axes, name: str, x: float, y: float) -> str:

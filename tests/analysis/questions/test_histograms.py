@@ -1,5 +1,7 @@
 """Score histograms from planted details."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -116,12 +118,35 @@ def test_draws_at_most_ten_panels(tasks):
 
 
 def test_the_legend_names_the_sides_of_every_panel():
-    panels = [
-        histogram(
-            f"a-vs-{name}",
-            {"edges": [0.0, 1.0, 2.0], "counts": {"normal": [3, 1], "outsiders": {name: [0, 2]}}},
-        )
-        for name in ("b", "normal")
-    ]
-    (legend,) = [box for axes in draw_histograms(panels).axes if (box := axes.get_legend())]
+    panels = against("b", "normal")
+    (legend,) = draw_histograms(panels).legends
     assert [text.get_text() for text in legend.get_texts()] == ["normal images", "b", "normal"]
+
+
+def against(*outsiders, name="a"):
+    """The histograms of a task against each set of outsiders."""
+    return [
+        histogram(
+            f"{name} against {one}",
+            {"edges": [0.0, 1.0, 2.0], "counts": {"normal": [3, 1], "outsiders": {one: [0, 2]}}},
+        )
+        for one in outsiders
+    ]
+
+
+@pytest.mark.parametrize(("name", "columns"), [("a", 2), ("fashion_mnist, minus the bound,", 1)])
+def test_long_titles_and_many_groups_have_room(name, columns):
+    figure = draw_histograms(against("mnist", "constant", "noise", "svhn", name=name))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a layout without room
+        figure.draw_without_rendering()
+    starts = sorted({round(axes.get_position().x0, 3) for axes in figure.axes})
+    assert len(starts) == columns
+    width, height = figure.get_window_extent().size
+    for axes in figure.axes:
+        (title,) = axes.texts
+        end = min([x for x in starts if x > axes.get_position().x0 + 0.001], default=1.0)
+        assert title.get_window_extent().x1 <= end * width
+    legend = figure.legends[0].get_window_extent()
+    assert legend.y0 >= max(axes.texts[0].get_window_extent().y1 for axes in figure.axes)
+    assert legend.x0 >= 0 and legend.x1 <= width and legend.y1 <= height

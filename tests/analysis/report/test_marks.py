@@ -9,7 +9,7 @@ import pytest
 from analysis.document import theme
 from analysis.document.blocks import Figure
 from analysis.report.render.figures import inline, render_figure
-from analysis.report.render.marks import MOST, SVG
+from analysis.report.render.marks import APART, MOST, RADIUS, SVG
 from analysis.report.study_report import document
 from analysis.study import StudyRecords
 
@@ -106,17 +106,54 @@ def test_the_panel_of_a_value_is_named_if_there_are_several():
     assert texts == [f"{title}, normal: {x}, {x + 2}" for title in ("cat", "dog") for x in (1, 2)]
 
 
-def test_of_many_points_evenly_spaced_ones_say_their_values():
+def positions(figure):
+    """Where the marks that have texts are, in points."""
+    uses = [use for use in ET.fromstring(figure.svg).iter(f"{SVG}use") if len(use)]
+    return np.array([[float(use.get("x")), float(use.get("y"))] for use in uses])
+
+
+def test_of_many_points_of_a_line_those_say_their_values_that_lie_apart():
     def draw():
         canvas = theme.canvas()
-        canvas.one.plot(range(3 * MOST + 1), range(3 * MOST + 1))
+        canvas.one.plot(range(3001), range(3001))
+        return canvas.figure
+
+    figure = rendered(draw)
+    said = titles(figure)
+    assert said[0] == "0, 0" and said[-1] == "3000, 3000"
+    gaps = np.hypot(*np.diff(positions(figure), axis=0).T)
+    assert len(gaps) == len(said) - 1 and gaps[:-1].min() >= APART - 0.2
+    assert gaps.max() <= 2 * RADIUS, "the whole line answers"
+
+
+def test_of_a_line_that_is_long_on_the_page_evenly_spaced_points_say_their_values():
+    def draw():
+        canvas = theme.canvas()
+        canvas.one.plot(range(3 * MOST + 1), [k % 2 for k in range(3 * MOST + 1)])
         return canvas.figure
 
     said = titles(rendered(draw))
-    assert len(said) == MOST
-    assert said[0] == "0, 0" and said[-1] == f"{3 * MOST}, {3 * MOST}"
-    gaps = np.diff([float(text.split(",")[0]) for text in said])
-    assert set(gaps) == {3.0, 4.0}
+    assert 0.9 * MOST < len(said) <= MOST
+    assert said[0] == "0, 0" and said[-1] == f"{3 * MOST}, 0"
+
+
+def test_every_point_of_a_cloud_says_its_values():
+    def draw():
+        canvas = theme.canvas()
+        canvas.one.scatter([0, 1, 1.0001, 2], [0, 1, 1.0001, 2])
+        return canvas.figure
+
+    assert len(titles(rendered(draw))) == 4
+
+
+def test_the_two_ends_of_a_short_line_say_their_values():
+    def draw():
+        canvas = theme.canvas()
+        canvas.one.plot([0, 1, 2], [0, 1, 2])
+        canvas.one.set(xlim=(-1000, 1000), ylim=(-1000, 1000))
+        return canvas.figure
+
+    assert titles(rendered(draw)) == ["0, 0", "2, 2"]
 
 
 @pytest.mark.slow

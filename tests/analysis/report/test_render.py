@@ -298,6 +298,25 @@ def test_outlines_are_exact_to_a_tenth_of_a_point():
     )
 
 
+def test_an_area_keeps_its_shape_without_points_that_lie_on_lines():
+    x = np.linspace(0, 1, 500)
+
+    def draw():
+        canvas = theme.canvas()
+        canvas.one.fill_between(x, np.sqrt(x), 1)
+        canvas.one.set(xlim=(0, 1), ylim=(0, 1))
+        return canvas.figure
+
+    svg = render_figure(Figure("f", draw)).svg
+    outline = max(re.findall(r' d="M([^"MQC]*)z"', svg), key=len)
+    corners = np.array(re.findall(r"-?[\d.]+", outline), dtype=float).reshape(-1, 2)
+    assert len(corners) < 100
+    (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
+    across, up = (corners[:, 0] - left) / (right - left), (bottom - corners[:, 1]) / (bottom - top)
+    lower = np.interp(x, across[up < 1], up[up < 1])
+    assert np.abs(lower - np.sqrt(x)).max() * (bottom - top) < 0.3
+
+
 @pytest.mark.parametrize("name", ["../x", "a b", "", "<b>", "a/b"])
 def test_export_refuses_a_name_that_is_no_file_name(tmp_path, name):
     with pytest.raises(ValueError, match="letters, digits"):
