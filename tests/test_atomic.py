@@ -1,15 +1,14 @@
 """Files and folders are written whole or not at all, wherever a signal interrupts the writing."""
 
-import gc
 import os
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+from tests.interrupting import wherever
 from tune_ad.atomic import replaced, temporary_folder, write_atomically
 from tune_ad.errors import UserError
 from tune_ad.execution.ray import own_folder as own
@@ -21,7 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-MOST = 100_000  # steps of a writing
 
 
 @pytest.fixture(autouse=True)
@@ -30,54 +28,6 @@ def default_handler():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-def interrupted(write, step):
-    """Whether Ctrl-C came while something was written: before a line of Python, also of others.
-
-    Args:
-        write: does it.
-        step: the number of lines before.
-    """
-    left = step
-
-    def trace(frame, event, argument):
-        nonlocal left
-        if event == "line":
-            left -= 1
-            if left < 0:
-                sys.settrace(None)
-                frame.f_trace = None
-                signal.raise_signal(signal.SIGINT)
-        return trace
-
-    sys.settrace(trace)
-    try:
-        write()
-    except KeyboardInterrupt:
-        return True
-    finally:
-        sys.settrace(None)
-    return left < 0
-
-
-def wherever(prepare, write, check):
-    """Interrupt a writing before each of its lines, and check what is left.
-
-    Args:
-        prepare: makes what is there before.
-        write: writes.
-        check: called after each time.
-    """
-    write()  # imports what is imported on first use
-    for step in range(MOST):
-        prepare()
-        was_interrupted = interrupted(write, step)
-        gc.collect(0)
-        check()
-        if not was_interrupted:
-            return
-    pytest.fail("it never ends")
 
 
 def test_a_file_is_the_earlier_or_the_new_one_wherever_it_is_interrupted(tmp_path):

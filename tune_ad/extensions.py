@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from tune_ad.errors import UserError, did_you_mean, one_line
-from tune_ad.signals import IMPORT_SECONDS, alarm, interruptions
+from tune_ad.signals import IMPORT_SECONDS, ForeignError, alarm, foreign_code
 
 DETECTORS = "tune_ad.detectors"
 SEARCHES = "tune_ad.searches"
@@ -47,14 +47,11 @@ class Extension(NamedTuple):
         Raises:
             UserError: if it cannot be imported, naming the package.
         """
-        interrupted: list[int] = []
         try:
-            with interruptions() as interrupted, alarm(IMPORT_SECONDS):
+            with foreign_code(), alarm(IMPORT_SECONDS):
                 return EntryPoint(self.name, self.target, self.group).load()
-        except BaseException as error:  # a package may raise anything
-            if interrupted:
-                raise
-            raise self.fault(f"it cannot be imported ({one_line(error)})") from error
+        except ForeignError as fault:
+            raise self.fault(f"it cannot be imported ({one_line(fault.error)})") from fault.error
 
 
 def extensions(group: str) -> tuple[Extension, ...]:
@@ -97,28 +94,28 @@ def _module(name: str, reference: str) -> Any:  # noqa: ANN401
     Raises:
         UserError: if its package is not installed, or it cannot be imported.
     """
-    interrupted: list[int] = []
     try:
-        with interruptions() as interrupted, alarm(IMPORT_SECONDS):
+        with foreign_code(), alarm(IMPORT_SECONDS):
             return importlib.import_module(name)
-    except ModuleNotFoundError as error:
+    except ForeignError as fault:
+        raise _import_fault(name, reference, fault.error) from fault.error
+
+
+def _import_fault(name: str, reference: str, error: BaseException) -> UserError:
+    """The error for a module of a reference that cannot be imported."""
+    if isinstance(error, ModuleNotFoundError):
         missing = error.name or name
         package = missing.partition(".")[0]
         if missing == package:
             pip = DISTRIBUTIONS.get(package, package)
-            raise UserError(
+            return UserError(
                 f"{reference!r} needs the package {package}, which is not installed; install it "
                 f"with: pip install {pip}"
-            ) from error
-        raise UserError(
-            f"{reference!r}: there is no module {missing!r}; correct its name"
-        ) from error
-    except BaseException as error:  # a package may raise anything
-        if interrupted:
-            raise
-        raise UserError(
-            f"{reference!r}: the module {name} cannot be imported ({one_line(error)}); correct it"
-        ) from error
+            )
+        return UserError(f"{reference!r}: there is no module {missing!r}; correct its name")
+    return UserError(
+        f"{reference!r}: the module {name} cannot be imported ({one_line(error)}); correct it"
+    )
 
 
 def member(module: object, name: str, shown: str) -> Any:  # noqa: ANN401

@@ -1,10 +1,12 @@
 """Ctrl-C, and the signals that schedulers send: a program ends so that nothing is lost."""
 
 import _thread
+import inspect
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -97,17 +99,58 @@ def _interrupt_again(thread: int, number: int) -> None:
     signal.pthread_kill(thread, number)
 
 
-@contextmanager
-def interruptions() -> Iterator[list[int]]:
-    """Context manager: the list of the signals received so far that interrupt the block.
+class ForeignError(Exception):
+    """What the code of others has raised, which may be anything, also a KeyboardInterrupt.
 
-    By it a KeyboardInterrupt that code raises by itself differs from Ctrl-C. Only in the main
-    thread, which alone receives signals.
+    Attributes:
+        error: the exception itself.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@contextmanager
+def foreign_code() -> Iterator[None]:
+    """Context manager: the code of others runs in the block, and cannot end this program.
+
+    What it raises is a `ForeignError`, by which a KeyboardInterrupt that it raises by itself
+    differs from Ctrl-C; so does whatever a signal raises shortly before or after the block. Only
+    the main thread receives signals.
 
     Raises:
-        KeyboardInterrupt: if the code in the block has swallowed what a signal raised, or has
-            replaced it by another exception.
+        ForeignError: with what the block has raised.
+        KeyboardInterrupt: if a signal came, though the block may have swallowed what it raised,
+            or replaced it by another exception.
+        GeneratorExit: with which Python ends an abandoned generator that has such a block.
     """
+    with _noted() as received:
+        try:
+            yield
+        except BaseException as error:
+            if _is_abandoned(error):
+                raise
+            if not received:
+                raise ForeignError(error) from error
+            if isinstance(error, Exception):
+                raise KeyboardInterrupt from error
+            raise
+        if received:
+            raise KeyboardInterrupt
+
+
+def _is_abandoned(error: BaseException) -> bool:
+    """Whether this is how Python ends an abandoned generator: nothing else has raised it."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return isinstance(error, GeneratorExit) and all(
+        frame.f_code.co_flags & inspect.CO_GENERATOR for frame in frames
+    )
+
+
+@contextmanager
+def _noted() -> Iterator[list[int]]:
+    """Context manager: the list of the signals received so far that raise in the block."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
@@ -126,14 +169,8 @@ def interruptions() -> Iterator[list[int]]:
         for number in before:
             signal.signal(number, note)
         yield received
-    except Exception as error:
-        if received:
-            raise KeyboardInterrupt from error
-        raise
     finally:
         restore(before)
-    if received:
-        raise KeyboardInterrupt
 
 
 @contextmanager

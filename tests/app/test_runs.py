@@ -179,7 +179,7 @@ def test_nothing_is_written_before_every_record_could_be_read(options, name):
 
 
 NO_NUMBERS = (  # what training imports besides, which computes no number of a trial
-    *("errors", "extensions", "host", "signals", "silent", "wording", "array_files"),
+    *("errors", "extensions", "host", "signals", "silent", "wording", "array_files", "atomic"),
     *("local_paths", "storage", "search.checks", "search.claim"),
     *("search.declaration", "search.distributions"),
 )

@@ -26,15 +26,13 @@ def answering(detector: type, doing: str, seconds: float) -> Iterator[None]:
         KeyboardInterrupt: if the user interrupts; one that the block raises by itself is an error.
     """
     what = f"{detector.__name__} {doing}"
-    interrupted: list[int] = []
     try:
-        with signals.interruptions() as interrupted, signals.alarm(seconds, what):
+        with signals.foreign_code(), signals.alarm(seconds, what):
             yield
-    except UserError:
-        raise
-    except BaseException as error:
-        if interrupted:
-            raise
+    except signals.ForeignError as fault:
+        error = fault.error
+        if isinstance(error, UserError):
+            raise error from error.__cause__
         frames = traceback.extract_tb(error.__traceback__)
         frame = [one for one in frames if one.filename != signals.__file__][-1]
         place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"

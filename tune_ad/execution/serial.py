@@ -7,7 +7,7 @@ import torch
 from tune_ad.errors import one_line
 from tune_ad.execution.loop import TrialLoop
 from tune_ad.execution.machine import has_lost_gpu
-from tune_ad.signals import interruptions
+from tune_ad.signals import ForeignError, foreign_code
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.report import Progress, Report
 from tune_ad.training.suite import Suite
@@ -42,14 +42,13 @@ def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> Non
 
     received, over = messages(), False
     while not over:
-        interrupted: list[int] = []
         try:
-            with interruptions() as interrupted:
+            with foreign_code():
                 message = next(received)
-        except BaseException as error:  # as under Ray: the trial is recorded as failed
-            if interrupted or has_lost_gpu(error):
-                raise
-            loop.crashed(spec.number, one_line(error))
+        except ForeignError as fault:  # as under Ray: the trial is recorded as failed
+            if has_lost_gpu(fault.error):
+                raise fault.error from None
+            loop.crashed(spec.number, one_line(fault.error))
             return
         if isinstance(message, Progress):
             loop.progressed(spec.number, message)

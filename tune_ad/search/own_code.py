@@ -33,7 +33,7 @@ from tune_ad.own_imports import (
     source_of,
 )
 from tune_ad.search.search_file import Source
-from tune_ad.signals import IMPORT_SECONDS, alarm, interruptions
+from tune_ad.signals import IMPORT_SECONDS, ForeignError, alarm, foreign_code
 
 HOME = "tune_ad.search"  # exports every name that a search file needs, except the detectors
 PREFIX = "tune_ad_file_"  # of the names of files that are named by their paths
@@ -233,13 +233,11 @@ def imported(execute: Callable[[], ModuleType], source: Source) -> ModuleType:
     """
     from tune_ad.search.distributions import any_choices
 
-    interrupted: list[int] = []
     try:
-        with any_choices(), interruptions() as interrupted, alarm(IMPORT_SECONDS):
+        with any_choices(), foreign_code(), alarm(IMPORT_SECONDS):
             return execute()
-    except BaseException as error:  # a user's own code may raise anything
-        if interrupted:
-            raise
+    except ForeignError as fault:
+        error = fault.error
         line, folder = getattr(error, "lineno", None), source.path.resolve().parent
         for frame in traceback.extract_tb(error.__traceback__):
             path = Path(frame.filename)

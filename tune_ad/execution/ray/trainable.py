@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from tune_ad.errors import one_line
 from tune_ad.execution.machine import has_lost_gpu
 from tune_ad.search.study import Study
-from tune_ad.signals import interruptions
+from tune_ad.signals import ForeignError, foreign_code
 from tune_ad.storage.records import TrialSpec
 from tune_ad.training.report import Progress
 from tune_ad.training.suite import Suite
@@ -78,14 +78,11 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Train for about `PROGRESS_SECONDS`, or to the end of the evaluation interval."""
         if self.fault:
             return {"crashed": self.fault, "done": True}
-        interrupted: list[int] = []
         try:
-            with interruptions() as interrupted:
+            with foreign_code():  # a signal ends the process; another one trains the trial again
                 message = self.build().advance(PROGRESS_SECONDS)
-        except BaseException as error:
-            if interrupted:  # the process is to end; the trial is trained again in another one
-                raise
-            return {"crashed": _fault(error), "done": True}
+        except ForeignError as fault:
+            return {"crashed": _fault(fault.error), "done": True}
         if isinstance(message, Progress):
             return {"progress": message, "done": False}
         report = message
@@ -104,14 +101,11 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Restore the state of the trial from a checkpoint folder, on whatever device it was."""
         path = Path(checkpoint) / CHECKPOINT_FILE
         state = torch.load(path, map_location="cpu", weights_only=True)
-        interrupted: list[int] = []
         try:
-            with interruptions() as interrupted:
+            with foreign_code():
                 self.build().load_state_dict(state)
-        except BaseException as error:
-            if interrupted:
-                raise
-            self.fault = _fault(error)
+        except ForeignError as fault:
+            self.fault = _fault(fault.error)
 
 
 def _fault(error: BaseException) -> str:
