@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analysis.programs import Study
+    from analysis.programs import StudyFrames
 
 
-def read(path: str | Path) -> "Study":
-    """The study in a folder, as data frames and figures (`analysis.programs.Study`).
+def read(path: str | Path) -> "StudyFrames":
+    """The study in a folder, as data frames and figures (`analysis.programs.StudyFrames`).
 
     Args:
         path: the folder, such as "results/pgn_cifar".
@@ -19,7 +19,8 @@ def read(path: str | Path) -> "Study":
     Raises:
         UserError: if the folder contains no study, a damaged one, or one of a newer schema.
     """
-    from analysis.programs import Study  # here, so that importing a module of it loads no report
+    # here, so that importing a module of this package loads no report
+    from analysis.programs import StudyFrames
     from analysis.study import StudyRecords
 
-    return Study(StudyRecords.read(Path(path)))
+    return StudyFrames(StudyRecords.read(Path(path)))

@@ -26,7 +26,7 @@ from analysis.study import StudyRecords
 from tune_ad.errors import UserError, did_you_mean
 
 
-class Study:
+class StudyFrames:
     """A study, finished or still running, as data frames and figures.
 
     Every AUROC and share lies in [0, 1].

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from analysis.questions.selection.ensemble import ensembles
-from analysis.questions.selection.pool import Pool
+from analysis.questions.selection.pool import TrialPool
 from analysis.questions.selection.regret import RuleChoice, choices
 from analysis.study import StudyRecords
 from tune_ad.errors import UserError
@@ -28,7 +28,7 @@ def main(paths: list[str]) -> int:
         return 2
     for path in paths:
         try:
-            pool = Pool.of(StudyRecords.read(Path(path)))
+            pool = TrialPool.of(StudyRecords.read(Path(path)))
         except UserError as error:
             print(error, file=sys.stderr)
             return 2
@@ -39,7 +39,7 @@ def main(paths: list[str]) -> int:
     return 0
 
 
-def table(pool: Pool) -> str:
+def table(pool: TrialPool) -> str:
     """The table of one study."""
     size = f"{len(pool.records)} trials, {len(pool.tasks)} classes, {len(pool.seeds)} seeds"
     lines = [

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from analysis.document.format import in_words
 from analysis.evidence.entries import Entry
-from analysis.evidence.questions import QUESTIONS, Left
+from analysis.evidence.questions import QUESTIONS, NotRun
 from analysis.report.next_steps import settings
 from analysis.report.render.markdown import escaped
 from analysis.study import StudyRecords
@@ -58,7 +58,7 @@ def prices(folder: Path) -> dict[str, Price]:
     }
 
 
-def not_run(shown: Sequence[Entry], left: Sequence[Left], folder: Path) -> list[str]:
+def not_run(shown: Sequence[Entry], left: Sequence[NotRun], folder: Path) -> list[str]:
     """The section of the page, as blocks of Markdown; none if everything was run.
 
     Args:
@@ -121,7 +121,7 @@ class Known:
         return trials[baseline] if baseline else in_words([*dict.fromkeys(trials.values())])
 
 
-def _check(one: Left, studies: Mapping[str, StudyRecords], folder: Path) -> None:
+def _check(one: NotRun, studies: Mapping[str, StudyRecords], folder: Path) -> None:
     """Refuse what has records: of the same search, budget and changes, by whatever backend."""
     asked = {*shlex.split(one.options)}
     if any({*settings(study)} - SERIAL == asked for study in studies.values()):
@@ -157,7 +157,7 @@ def _of_baseline(study: StudyRecords, name: str, number: int, known: Known) -> s
     return f"{text}, about {duration(number * mean)} (those that ended: {duration(mean)}{spread})"
 
 
-def _estimated(one: Left, price: Price) -> str:
+def _estimated(one: NotRun, price: Price) -> str:
     return (
         f"{escaped(one.question)} {escaped(one.why)} {escaped(price.size)}, "
         f"{escaped(price.time)}: `python run.py {one.options}`"

@@ -119,7 +119,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Left:
+class NotRun:
     """What was not run; the attributes are those of the file."""
 
     question: str
@@ -132,7 +132,7 @@ class Questions:
     """The content of the file."""
 
     asked: Sequence[Asked]
-    left: Sequence[Left]
+    left: Sequence[NotRun]
     preface: str
 
 
@@ -154,7 +154,7 @@ def read(folder: Path) -> Questions:
             f"{path}: unknown {', '.join(odd)}; it has `preface`, [[asked]] and [[left]]"
         )
     asked = [_asked(path, entry) for entry in stored.get("asked", [])]
-    left = [_row(Left, path, entry) for entry in stored.get("left", [])]
+    left = [_row(NotRun, path, entry) for entry in stored.get("left", [])]
     _check_places(path, asked)
     return Questions(asked, left, stored.get("preface", "").strip())
 

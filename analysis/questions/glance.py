@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.document import theme
 from analysis.image_sampling import error_of_mean
 from analysis.questions.claims.published.best import BestPublished, best_published
-from analysis.questions.selection.pool import Pool
+from analysis.questions.selection.pool import TrialPool
 from analysis.questions.sensitivity.observations import startup
 from analysis.quoted import Result, of_trial
 from analysis.stats.estimates import Estimate, unpaired_difference
@@ -70,7 +70,9 @@ class Glance(NamedTuple):
     published: BestPublished | None
 
 
-def glance(study: StudyRecords, results: Sequence[Result], pool: Pool | None) -> Glance | None:
+def glance(
+    study: StudyRecords, results: Sequence[Result], pool: TrialPool | None
+) -> Glance | None:
     """The results beside what they compare with; None without a result that has a value.
 
     Args:
@@ -110,7 +112,7 @@ def glance(study: StudyRecords, results: Sequence[Result], pool: Pool | None) ->
     )
 
 
-def _without_results(study: StudyRecords, pool: Pool) -> tuple[list[int], str, str]:
+def _without_results(study: StudyRecords, pool: TrialPool) -> tuple[list[int], str, str]:
     """The trials that stand for a choice without results: positions, label, in words.
 
     Adaptive proposals have used results: of an adaptive search these are the random draws at its

@@ -17,8 +17,8 @@ from analysis.questions.comparison.contenders import (
     pairs_to_come,
 )
 from analysis.questions.glance import Glance, glance
-from analysis.questions.selection.ensemble import Ensemble, ensembles
-from analysis.questions.selection.pool import Pool
+from analysis.questions.selection.ensemble import EnsembleResult, ensembles
+from analysis.questions.selection.pool import TrialPool
 from analysis.quoted import Result, results, results_to_come
 from analysis.study import StudyRecords
 from tune_ad.search.claim import Claim
@@ -61,14 +61,14 @@ class Findings:
         return tasks if identity in {result.identity for result in self.results} else ()
 
     @cached_property
-    def pool(self) -> Pool | None:
+    def pool(self) -> TrialPool | None:
         """The trials that a rule chooses from; None if there is nothing to choose."""
         if not any(self.study.spaces.values()):
             return None
-        return Pool.of(self.study)
+        return TrialPool.of(self.study)
 
     @cached_property
-    def ensembles(self) -> list[Ensemble]:
+    def ensembles(self) -> list[EnsembleResult]:
         """The results of no choice at all; empty without stored ranks."""
         return ensembles(self.pool) if self.pool else []
 

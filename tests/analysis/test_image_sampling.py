@@ -22,7 +22,7 @@ from analysis.questions.ablation import effects
 from analysis.questions.claims.passes import GAIN, MEANS, verdicts_on_passes
 from analysis.questions.comparison.contenders import class_contrasts, contrasts, every_pair
 from analysis.questions.selection.ensemble import ensembles
-from analysis.questions.selection.pool import Pool
+from analysis.questions.selection.pool import TrialPool
 from analysis.questions.sensitivity.score_time import score_time_curves
 from analysis.quoted import results
 from analysis.report.findings import Findings
@@ -378,7 +378,7 @@ def test_results_by_score_variants_cover_the_images_if_their_ranks_are_stored(tm
 
 def test_an_ensemble_and_the_trials_of_a_rule_cover_the_images(tmp_path):
     trials = [record(k, {"width": 1.0 + k}, [0.8, 0.81]) for k in range(2)]
-    pool = Pool.of(planted(tmp_path, trials, [ranks(400, 2), ranks(400, 2)]))
+    pool = TrialPool.of(planted(tmp_path, trials, [ranks(400, 2), ranks(400, 2)]))
     assert pool.coverage
     (together,) = ensembles(pool)
     error = math.sqrt(np.var([1] * 400 + [0] * 100, ddof=1) / 500 / 2)

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import analysis
-from analysis.programs import Study
+from analysis.programs import StudyFrames
 from analysis.quoted import results
 from tests.analysis.planted_sensitivity import additive, sampled
 from tune_ad.errors import UserError
@@ -70,7 +70,7 @@ def test_too_few_trials_have_no_sensitivities_and_a_reason(study):
 
 @pytest.mark.slow  # forests of 256 trees
 def test_sensitivities_have_a_verdict_on_each_parameter():
-    planted = Study(sampled(additive, n=30))
+    planted = StudyFrames(sampled(additive, n=30))
     table = planted.sensitivities()
     assert list(table["baseline"]) == ["PGN"] * 4
     assert table["parameter"].iloc[0] == "strong" and table["verdict"].iloc[0] == "above noise"

@@ -9,7 +9,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from tune_ad.app.estimates import speed as speed_module
 from tune_ad.app.estimates.cost import (
     BYTES_PER_VARIANT,
-    Left,
+    Remaining,
     Sizes,
     cost,
     image_sizes,
@@ -253,7 +253,7 @@ def test_trials_that_are_listed_cost_what_those_of_their_baseline_cost():
     assert whole.seconds == pytest.approx(sum(each.values()))
     trials = trials_by_baseline(listed, 1, ended=["PGN"])
     assert trials == {"short": 1}
-    left = Left(whole.size._replace(trials=1), trials)
+    left = Remaining(whole.size._replace(trials=1), trials)
     of_left = cost(listed, SIZES, speeds, ONE, 1, left)
     assert of_left.seconds == pytest.approx(each["short"])
     assert set(of_left.trial_seconds) == {"short"}

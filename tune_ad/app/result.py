@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
 from analysis.frame import CHOSEN, FIRST, PARAMS
-from analysis.programs import Study
+from analysis.programs import StudyFrames
 from analysis.quoted import NOTHING, Result, results
 from analysis.report.study_report import write_report
 from analysis.stats.estimates import Estimate
@@ -130,8 +130,8 @@ class SearchResult:
         return self._analysis.records
 
     @cached_property
-    def _analysis(self) -> Study:
-        return Study(StudyRecords.read(self.folder))
+    def _analysis(self) -> StudyFrames:
+        return StudyFrames(StudyRecords.read(self.folder))
 
     @property
     def _at_a_glance(self) -> pd.DataFrame:

@@ -50,7 +50,7 @@ class HistoryTrial(NamedTuple):
     reason: str
 
 
-class History(NamedTuple):
+class OptimisationHistory(NamedTuple):
     """The optimisation history of a study.
 
     Attributes:
@@ -119,7 +119,7 @@ class History(NamedTuple):
         return f"trial {trial.number}{baseline} ({trial.proposal}): {outcome}; {trial.params}"
 
 
-def history(study: StudyRecords) -> History | None:
+def history(study: StudyRecords) -> OptimisationHistory | None:
     """The optimisation history of a study.
 
     None if nothing is selected, or if objectives are not there or not comparable.
@@ -150,7 +150,7 @@ def history(study: StudyRecords) -> History | None:
         )
     if sum(math.isfinite(trial.objective) for trial in trials) < LEAST:
         return None
-    return History(measured[0], trials, len(study.baselines) > 1)
+    return OptimisationHistory(measured[0], trials, len(study.baselines) > 1)
 
 
 def params_text(record: TrialRecord) -> str:
@@ -167,7 +167,7 @@ def _objective(record: TrialRecord) -> float:
     return math.nan if objective is None or record.state == "failed" else float(objective)
 
 
-def draw_history(history: History) -> Figure:
+def draw_history(history: OptimisationHistory) -> Figure:
     """Objectives by trial number, the best so far as steps, failed trials along the bottom."""
     canvas = theme.canvas(height=3.6)
     axes, scale = canvas.one, history.response.scale
@@ -207,7 +207,7 @@ def draw_history(history: History) -> Figure:
     return canvas.figure
 
 
-def _finish(axes: Axes, history: History, floor: float, ceiling: float) -> None:
+def _finish(axes: Axes, history: OptimisationHistory, floor: float, ceiling: float) -> None:
     margin = 0.05 * ((ceiling - floor) or 1.0)
     axes.set_ylim(floor - margin, ceiling + margin)
     axes.set_xlim(-0.02 * len(history.trials) - 0.5, history.trials[-1].number + 0.5)

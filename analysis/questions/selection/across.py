@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.document.format import in_words
-from analysis.questions.selection.pool import ORACLE, Pool
+from analysis.questions.selection.pool import ORACLE, TrialPool
 from analysis.questions.selection.regret import (
     LEAST_RANKED,
     RANDOM,
@@ -30,7 +30,7 @@ from tune_ad.selection import RULES
 
 Task = tuple[str, str]
 """The name of a data set and that of a task."""
-Pools = Mapping[tuple[str, str], Pool]
+Pools = Mapping[tuple[str, str], TrialPool]
 """Configurations by data set and detector."""
 ByDetector = Mapping[str, Mapping[Task, float]]
 """A number by detector and task."""
@@ -62,7 +62,7 @@ class RuleAcross(NamedTuple):
     against_random: HolmDecision | None
 
 
-class Left(NamedTuple):
+class LeftOut(NamedTuple):
     """What has no part in the comparison.
 
     Attributes:
@@ -91,7 +91,7 @@ class Across(NamedTuple):
     rules: Sequence[RuleAcross]
     pools: Pools
     tasks: Sequence[Task]
-    left: Left
+    left: LeftOut
     chosen: Estimate
 
 
@@ -129,15 +129,15 @@ def across(studies: Sequence[StudyRecords]) -> Across:
         _compared(pools, regrets),
         pools,
         _tasks(pools),
-        Left(missing, _reasons(lacking), _failed(by_set, pools)),
+        LeftOut(missing, _reasons(lacking), _failed(by_set, pools)),
         _chosen(regrets),
     )
 
 
-def _pool_of(study: StudyRecords, baseline: str) -> Pool | None:
+def _pool_of(study: StudyRecords, baseline: str) -> TrialPool | None:
     """The configurations of one detector; None if they are too few or cannot be compared."""
     own = [record for record in study.trials if record.baseline == baseline]
-    pool = Pool.of(replace(study, trials=own))
+    pool = TrialPool.of(replace(study, trials=own))
     return pool if pool is not None and len(pool.records) >= LEAST_RANKED else None
 
 
@@ -157,7 +157,7 @@ def _failed(by_set: Mapping[str, StudyRecords], pools: Pools) -> dict[str, int]:
     return {place: number for place, number in lost.items() if number}
 
 
-def _ranking(pool: Pool) -> set[str]:
+def _ranking(pool: TrialPool) -> set[str]:
     """The rules that have a value for every configuration and task of a pool."""
     usable = [rule for rule in applicable_rules(pool.records) if rule != RANDOM]
     return {RANDOM, *(rule for rule in usable if np.isfinite(pool.values(rule)).all())}
@@ -203,7 +203,7 @@ def _regrets(pools: Pools, rule: str) -> ByDetector:
     return _by_detector(pools, lambda pool: regrets_by_task(pool, rule) or [])
 
 
-def _by_detector(pools: Pools, values: Callable[[Pool], Sequence[float]]) -> ByDetector:
+def _by_detector(pools: Pools, values: Callable[[TrialPool], Sequence[float]]) -> ByDetector:
     """A number of each task of each pool, by detector and task."""
     found: dict[str, dict[Task, float]] = defaultdict(dict)
     for (data_set, detector), pool in pools.items():

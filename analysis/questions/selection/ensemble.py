@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analysis.image_sampling import ImageRanks, error_of_mean
-from analysis.questions.selection.pool import ORACLE, Pool
+from analysis.questions.selection.pool import ORACLE, TrialPool
 from analysis.questions.selection.regret import RANDOM
 from analysis.stats.estimates import Estimate, estimate
 from analysis.stats.rank_aurocs import auroc, main_outsider
@@ -25,7 +25,7 @@ BEST = 5
 """The number of trials in an ensemble of the best trials by a rule."""
 
 
-class Ensemble(NamedTuple):
+class EnsembleResult(NamedTuple):
     """The result of an ensemble of trials.
 
     Attributes:
@@ -41,7 +41,7 @@ class Ensemble(NamedTuple):
     single: Estimate
 
 
-def ensembles(pool: Pool) -> list[Ensemble]:
+def ensembles(pool: TrialPool) -> list[EnsembleResult]:
     """The ensemble of all trials, then of the best `BEST` by each rule that sees no test image.
 
     Empty if ranks are missing, as in studies of earlier versions.
@@ -60,8 +60,8 @@ def ensembles(pool: Pool) -> list[Ensemble]:
 
 
 def _ensemble(
-    pool: Pool, rule: str, records: Sequence[TrialRecord], stored: dict[int, ScoreRanks]
-) -> Ensemble:
+    pool: TrialPool, rule: str, records: Sequence[TrialRecord], stored: dict[int, ScoreRanks]
+) -> EnsembleResult:
     together = {
         task: _mean_ranks([stored[r.number]["test", task] for r in records]) for task in pool.tasks
     }
@@ -69,7 +69,7 @@ def _ensemble(
     error = error_of_mean([(ImageRanks(together), 1.0)], pool.tasks)
     positions = [pool.records.index(record) for record in records]
     single = pool.mean_auroc(positions[:1] if rule else positions)
-    return Ensemble(rule, len(records), estimate(list(aurocs)).with_error(error), single)
+    return EnsembleResult(rule, len(records), estimate(list(aurocs)).with_error(error), single)
 
 
 def _mean_ranks(parts: Sequence[PartRanks]) -> PartRanks:

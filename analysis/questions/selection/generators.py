@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.questions.selection.pool import Pool
+from analysis.questions.selection.pool import TrialPool
 from analysis.questions.selection.regret import LEAST_RANKED, rank_correlation
 from analysis.stats.estimates import Estimate, estimate
 from tune_ad.pseudo_outliers import generators
@@ -24,7 +24,7 @@ class Agreement(NamedTuple):
     correlation: Estimate
 
 
-def agreements(pool: Pool) -> list[Agreement]:
+def agreements(pool: TrialPool) -> list[Agreement]:
     """The agreement of every pair of generators; empty if they were not scored."""
     values = {name: pool.values(f"pseudo_{name}") for name in generators()}
     known = {name: v for name, v in values.items() if np.isfinite(v).all()}

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.document import theme
-from analysis.questions.selection.pool import Pool
+from analysis.questions.selection.pool import TrialPool
 from analysis.stats.rank_aurocs import mean_placements
 from tune_ad.randomness import numpy_stream
 from tune_ad.storage.metric import OTHER_CLASSES
@@ -73,7 +73,7 @@ class _Placed(NamedTuple):
     classes: np.ndarray
 
 
-def label_curve(pool: Pool) -> LabelCurve | None:
+def label_curve(pool: TrialPool) -> LabelCurve | None:
     """The curve; None if the anomalies are no classes of the data set, or no ranks are stored."""
     validation, test = _placed(pool, "validation"), _placed(pool, "test")
     if validation is None or test is None:
@@ -102,7 +102,7 @@ def label_curve(pool: Pool) -> LabelCurve | None:
     )
 
 
-def _placed(pool: Pool, part: str) -> dict[str, _Placed] | None:
+def _placed(pool: TrialPool, part: str) -> dict[str, _Placed] | None:
     """The placements of every task; None if a trial has none."""
     by_task: dict[str, list[np.ndarray]] = {task: [] for task in pool.tasks}
     classes: dict[str, np.ndarray] = {}
@@ -135,7 +135,7 @@ def _regret_with(placed: _Placed, labelled: np.ndarray, regrets: np.ndarray) -> 
 
 
 def _unseen(
-    pool: Pool, validation: dict[str, _Placed], test: dict[str, _Placed]
+    pool: TrialPool, validation: dict[str, _Placed], test: dict[str, _Placed]
 ) -> tuple[list[float], list[float]]:
     """The regrets on the test anomalies of each class, if labels lack that class, or have it.
 

@@ -26,7 +26,7 @@ ORACLE = "oracle"
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class TrialPool:
     """The complete and tested trials of a study, in the order of their numbers.
 
     Attributes:
@@ -42,7 +42,7 @@ class Pool:
     tested: np.ndarray
 
     @classmethod
-    def of(cls, study: StudyRecords) -> "Pool | None":
+    def of(cls, study: StudyRecords) -> "TrialPool | None":
         """The pool of a study; None with fewer than two trials, or if their models differ."""
         records = sorted(ranked(study.complete, ORACLE), key=lambda record: record.number)
         if len(records) < 2 or len({_models(record) for record in records}) > 1:

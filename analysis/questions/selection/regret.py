@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
-from analysis.questions.selection.pool import ORACLE, Pool
+from analysis.questions.selection.pool import ORACLE, TrialPool
 from analysis.stats.estimates import Estimate, estimate
 from tune_ad.selection import RULES
 from tune_ad.storage.records import TrialRecord
@@ -44,7 +44,7 @@ class RuleChoice(NamedTuple):
     correlation: Estimate
 
 
-def choices(pool: Pool) -> list[RuleChoice]:
+def choices(pool: TrialPool) -> list[RuleChoice]:
     """The trial that each rule selects: the oracle first, then by regret, "random" last."""
     usable = applicable_rules(pool.records)
     chosen = [choice for rule in usable if (choice := _choice(pool, rule)) is not None]
@@ -53,7 +53,7 @@ def choices(pool: Pool) -> list[RuleChoice]:
     return [*oracle, *sorted(others, key=lambda c: c.regret_by_task.mean), _at_random(pool)]
 
 
-def left_out(pool: Pool) -> dict[str, str]:
+def left_out(pool: TrialPool) -> dict[str, str]:
     """Why a rule cannot rank the trials, by its name; rules without their data are not named."""
     return {
         name: f"its {rule.quantity} does not mean the same in all trials"
@@ -67,7 +67,7 @@ def applicable_rules(records: Sequence[TrialRecord]) -> list[str]:
     return [name for name, rule in RULES.items() if name != RANDOM and rule.compares(records)]
 
 
-def _choice(pool: Pool, rule: str) -> RuleChoice | None:
+def _choice(pool: TrialPool, rule: str) -> RuleChoice | None:
     """What a rule selects; None if it can rank no trial."""
     position, values = pool.chosen(rule), pool.values(rule)
     if position is None:
@@ -89,7 +89,7 @@ def _best(values: np.ndarray) -> int:
     return int(np.nanargmax(values))
 
 
-def _at_random(pool: Pool) -> RuleChoice:
+def _at_random(pool: TrialPool) -> RuleChoice:
     """The mean over all trials, which is what to expect of a trial that is drawn at random."""
     average = _for_task(pool, RANDOM)
     return RuleChoice(
@@ -103,7 +103,7 @@ def _at_random(pool: Pool) -> RuleChoice:
     )
 
 
-def regrets_by_task(pool: Pool, rule: str) -> list[float] | None:
+def regrets_by_task(pool: TrialPool, rule: str) -> list[float] | None:
     """The regret of the trial that a rule selects for each task alone; None if it ranks none.
 
     For "random" it is the mean over all trials. Single values can be negative.
@@ -114,7 +114,7 @@ def regrets_by_task(pool: Pool, rule: str) -> list[float] | None:
     return [of_task(pool.regrets, t) for t in range(len(pool.tasks))]
 
 
-def _for_task(pool: Pool, rule: str) -> OfTask:
+def _for_task(pool: TrialPool, rule: str) -> OfTask:
     """The regret of what a rule selects for a task alone; for "random" the mean over trials."""
     if rule == RANDOM:
         return lambda regrets, t: float(regrets[:, t].mean())
@@ -123,7 +123,7 @@ def _for_task(pool: Pool, rule: str) -> OfTask:
     return lambda regrets, t: float(regrets[best[t], t])
 
 
-def _regret(pool: Pool, of_task: OfTask, by_task: bool) -> Estimate:
+def _regret(pool: TrialPool, of_task: OfTask, by_task: bool) -> Estimate:
     """The mean regret over tasks, or over the seeds of a single task; by luck it can be negative.
 
     Args:
@@ -151,13 +151,13 @@ def mean_regret(values: Sequence[float]) -> Estimate:
     return estimate(values, bounds=(-1.0, 1.0))
 
 
-def _correlation(pool: Pool, values: np.ndarray) -> Estimate:
+def _correlation(pool: TrialPool, values: np.ndarray) -> Estimate:
     """The rank correlations of a rule's values with test AUROC, one for each task."""
     known = [value for value in correlations_by_task(pool, values) if not math.isnan(value)]
     return estimate(known, bounds=(-1.0, 1.0))
 
 
-def correlations_by_task(pool: Pool, values: np.ndarray) -> list[float]:
+def correlations_by_task(pool: TrialPool, values: np.ndarray) -> list[float]:
     """The rank correlation of a rule's values with test AUROC for each task.
 
     Args:

@@ -3,7 +3,7 @@
 from functools import partial
 
 from analysis.document.blocks import Block, Figure, Section, Text
-from analysis.questions.progress.history import History, draw_history, history
+from analysis.questions.progress.history import OptimisationHistory, draw_history, history
 from analysis.report.findings import Findings
 from tune_ad.selection import RULES
 from tune_ad.wording import count
@@ -22,7 +22,7 @@ def section(findings: Findings) -> Section | None:
     return Section("Optimisation history", blocks)
 
 
-def _caption(findings: Findings, course: History) -> str:
+def _caption(findings: Findings, course: OptimisationHistory) -> str:
     rule = RULES[findings.study.rule]
     parts = [
         f"Each mark is one trial, that is, one configuration: its {course.response.name}, by "

@@ -9,10 +9,10 @@ from analysis.document.blocks import Block, Cell, Figure, Section, Table, Text, 
 from analysis.document.format import CORRELATION, PERCENTAGE_POINTS, in_words
 from analysis.image_sampling import covers
 from analysis.questions.selection.across import is_without_labels
-from analysis.questions.selection.ensemble import Ensemble
+from analysis.questions.selection.ensemble import EnsembleResult
 from analysis.questions.selection.generators import Agreement, agreements
 from analysis.questions.selection.labels import LabelCurve, draw_label_curve, label_curve
-from analysis.questions.selection.pool import Pool
+from analysis.questions.selection.pool import TrialPool
 from analysis.questions.selection.regret import RuleChoice, choices, left_out
 from analysis.report.findings import Findings
 from analysis.stats.estimates import Estimate
@@ -68,7 +68,7 @@ def section(findings: Findings) -> Section | None:
     return Section("How to choose: what each selection rule loses", blocks)
 
 
-def _chosen_by_labels(study: StudyRecords, pool: Pool) -> str:
+def _chosen_by_labels(study: StudyRecords, pool: TrialPool) -> str:
     """What of the trained models the labelled anomalies had chosen before, in words."""
     if is_without_labels(study.rule):
         return ""
@@ -122,7 +122,7 @@ def _name(study: StudyRecords, choice: RuleChoice) -> str:
     return f"{choice.rule} (this study's)" if used else choice.rule
 
 
-def _table(study: StudyRecords, pool: Pool, chosen: Sequence[RuleChoice]) -> Table:
+def _table(study: StudyRecords, pool: TrialPool, chosen: Sequence[RuleChoice]) -> Table:
     rows = [
         {
             "rule": _name(study, choice),
@@ -149,7 +149,7 @@ def _table(study: StudyRecords, pool: Pool, chosen: Sequence[RuleChoice]) -> Tab
     return Table("regret", shown, caption, data=table.map(plain), details=details)
 
 
-def _covers(pool: Pool, what: str) -> str:
+def _covers(pool: TrialPool, what: str) -> str:
     """What the intervals over the seeds of the pool cover."""
     return covers({"": pool.coverage} if len(pool.seeds) > 1 else {}, what)
 
@@ -158,7 +158,7 @@ def _cell(auroc: Estimate) -> Cell:
     return Cell(auroc.mean_std_interval(), auroc.mean)
 
 
-def _cross_fitted(pool: Pool) -> str:
+def _cross_fitted(pool: TrialPool) -> str:
     """How luck is kept out of the regrets; empty if it is not."""
     if not pool.cross_fitted:
         return ""
@@ -168,7 +168,7 @@ def _cross_fitted(pool: Pool) -> str:
     )
 
 
-def _limits(study: StudyRecords, pool: Pool) -> list[str]:
+def _limits(study: StudyRecords, pool: TrialPool) -> list[str]:
     """The end of the caption: what may be chance, and what the table leaves out."""
     sentences = []
     if not pool.cross_fitted:
@@ -194,7 +194,7 @@ def _limits(study: StudyRecords, pool: Pool) -> list[str]:
     return sentences
 
 
-def _chosen_at_scoring(study: StudyRecords, pool: Pool) -> list[str]:
+def _chosen_at_scoring(study: StudyRecords, pool: TrialPool) -> list[str]:
     """A sentence if the rule of the study also chose how trained models score."""
     names = _changed_at_scoring(pool)
     if not names:
@@ -205,12 +205,12 @@ def _chosen_at_scoring(study: StudyRecords, pool: Pool) -> list[str]:
     ]
 
 
-def _changed_at_scoring(pool: Pool) -> list[str]:
+def _changed_at_scoring(pool: TrialPool) -> list[str]:
     """The parameters of the score that were chosen for the trained models of a trial."""
     return [*dict.fromkeys(name for record in pool.records for name in record.changed_at_scoring)]
 
 
-def _ensembles(together: Sequence[Ensemble], about_intervals: str) -> Table:
+def _ensembles(together: Sequence[EnsembleResult], about_intervals: str) -> Table:
     rows = [
         {
             "trials": f"best {e.trials} by {e.rule}" if e.rule else f"all {e.trials}",

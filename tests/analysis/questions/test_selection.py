@@ -10,7 +10,7 @@ from analysis.image_sampling import COVERS_SEEDS, NO_INTERVAL
 from analysis.questions.selection.ensemble import ensembles
 from analysis.questions.selection.generators import agreements
 from analysis.questions.selection.labels import label_curve
-from analysis.questions.selection.pool import Pool
+from analysis.questions.selection.pool import TrialPool
 from analysis.questions.selection.regret import (
     choices,
     left_out,
@@ -66,7 +66,7 @@ def planted(tmp_path):
 
 
 def by_rule(ours):
-    return {choice.rule: choice for choice in choices(Pool.of(ours))}
+    return {choice.rule: choice for choice in choices(TrialPool.of(ours))}
 
 
 # -------------------------------------------------------------------------------------- regrets
@@ -123,7 +123,7 @@ def test_a_regret_does_not_count_luck():
     plain, fitted = [], []
     for _ in range(200):  # 20 equally good trials with noise that differs between seeds
         noisy = 0.8 + 0.05 * stream.standard_normal((20, 1, 4))
-        pool = Pool(None, [], ["t"], noisy)
+        pool = TrialPool(None, [], ["t"], noisy)
         fitted.append(pool.regrets.mean())
         plain.append(noisy.mean(axis=(1, 2)).max() - noisy.mean())
     assert np.mean(plain) > 0.03, "the best of twenty equal trials seems better"
@@ -157,7 +157,7 @@ def test_losses_of_different_baselines_do_not_compare(tmp_path):
     records[1].metrics[VALIDATION_LOSS] = [0.5] * 4
     two = study(tmp_path, records, {"PGN": {"width": 1.0}, "other": {"width": 1.0}})
     assert "normal_only" not in by_rule(two)
-    assert left_out(Pool.of(two)) == {
+    assert left_out(TrialPool.of(two)) == {
         "normal_only": "its loss does not mean the same in all trials"
     }
     caption = section(Findings(two)).blocks[1].caption
@@ -204,7 +204,7 @@ def test_parameters_that_were_chosen_at_scoring_are_named(planted):
 
 
 def test_one_trial_is_no_choice(planted):
-    assert Pool.of(planted(trials()[:1])) is None
+    assert TrialPool.of(planted(trials()[:1])) is None
     assert section(Findings(planted([]))) is None
 
 
@@ -306,7 +306,7 @@ def test_captions_say_what_intervals_over_seeds_cover_and_that_one_seed_has_none
 def test_labels_of_one_class_mislead_where_that_is_planted_and_labels_of_all_do_not(planted):
     good, one_sided = {2: 0.8, 3: 0.8}, {2: 0.9, 3: 0.2}
     records, ranks = with_ranks([good, one_sided])
-    curve = label_curve(Pool.of(planted(records, ranks)))
+    curve = label_curve(TrialPool.of(planted(records, ranks)))
     assert list(curve.of_all_classes) == ["1", "2", "5", "10", "50", "all"]
     assert list(curve.of_one_class) == ["1", "2", "5", "10", "all"], "40 of one class"
     assert curve.of_all_classes["all"].mean == pytest.approx(0.0, abs=1e-9)
@@ -320,7 +320,7 @@ def test_labels_of_one_class_mislead_where_that_is_planted_and_labels_of_all_do_
 
 def test_anomalies_of_a_class_that_no_label_has_are_missed_where_that_is_planted(planted):
     first, second = {2: 0.9, 3: 0.3}, {2: 0.4, 3: 0.7}
-    curve = label_curve(Pool.of(planted(*with_ranks([first, second]))))
+    curve = label_curve(TrialPool.of(planted(*with_ranks([first, second]))))
     assert curve.unseen.n == 2 * len(TASKS)
     assert curve.unseen.mean == pytest.approx((0.5 + 0.4) / 2, abs=0.03)
     assert curve.seen.mean == pytest.approx((0.0 + 0.4) / 2, abs=0.03)
@@ -329,7 +329,7 @@ def test_anomalies_of_a_class_that_no_label_has_are_missed_where_that_is_planted
 
 
 def test_without_stored_ranks_there_is_neither_a_curve_nor_an_ensemble(planted):
-    pool = Pool.of(planted(trials()))
+    pool = TrialPool.of(planted(trials()))
     assert label_curve(pool) is None
     assert ensembles(pool) == []
 
@@ -364,7 +364,7 @@ def test_an_ensemble_of_trials_with_independent_errors_is_better_than_each(plant
         trial.metrics[VALIDATION_AUROC] = values
         records.append(trial)
         ranks.append(of_trial)
-    together = ensembles(Pool.of(planted(records, ranks)))
+    together = ensembles(TrialPool.of(planted(records, ranks)))
     everything = together[0]
     assert (everything.rule, everything.trials, everything.auroc.n) == ("", 8, 2)
     assert everything.single.mean == pytest.approx(
@@ -382,7 +382,7 @@ def test_an_ensemble_of_equal_trials_is_each_of_them(planted):
     stream = np.random.default_rng(0)
     of_trial = {(p, t): random_ranks(stream, 1.0) for p in ("validation", "test") for t in TASKS}
     records = trials((0.7, 0.7, 0.7), 0.0)
-    together = ensembles(Pool.of(planted(records, [of_trial] * 3)))
+    together = ensembles(TrialPool.of(planted(records, [of_trial] * 3)))
     expected = [
         np.mean([auroc(of_trial["test", t].normal[s], of_trial["test", t].outsiders[""][s])
                  for t in TASKS])
@@ -404,15 +404,15 @@ def test_with_one_seed_the_halves_of_the_test_images_take_the_place_of_seeds(pla
         one.metrics[VALIDATION_AUROC] = [0.5 + 0.1 * k] * 2
         alone.append(one)
     singles = [{key: first_seed(part) for key, part in of_trial.items()} for of_trial in ranks]
-    pool = Pool.of(planted(alone, singles))
+    pool = TrialPool.of(planted(alone, singles))
     assert pool.cross_fitted == "halves of the test images"
     assert pool.regrets == pytest.approx(np.array([[0.0, 0.0], [0.3, 0.3]]), abs=0.03)
-    assert Pool.of(planted(alone)).cross_fitted != "seeds"
+    assert TrialPool.of(planted(alone)).cross_fitted != "seeds"
 
 
 def test_so_they_do_if_all_seeds_give_the_same_results(planted):
     records, ranks = with_ranks([{2: 0.9, 3: 0.9}, {2: 0.6, 3: 0.6}])
-    pool = Pool.of(planted(records, ranks))
+    pool = TrialPool.of(planted(records, ranks))
     assert np.ptp(pool.tested, axis=2).max() < 1e-12
     assert pool.cross_fitted == "halves of the test images"
 
@@ -425,9 +425,9 @@ def test_the_agreement_of_generators_is_that_of_their_planted_orders(planted):
             value = 0.5 + 0.1 * (k if j else -k)
             trial.metrics[Metric(PSEUDO, "auroc", name)] = [value] * 4
     pairs = {
-        (a.first, a.second): a.correlation.mean for a in agreements(Pool.of(planted(records)))
+        (a.first, a.second): a.correlation.mean for a in agreements(TrialPool.of(planted(records)))
     }
     assert len(pairs) == len(names) * (len(names) - 1) // 2
     for (first, _), value in pairs.items():
         assert value == pytest.approx(-1.0 if first == names[0] else 1.0)
-    assert agreements(Pool.of(planted(trials()))) == []
+    assert agreements(TrialPool.of(planted(trials()))) == []

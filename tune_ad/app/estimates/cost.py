@@ -102,7 +102,7 @@ class Size(NamedTuple):
         return ", then ".join(parts) or "nothing"
 
 
-class Left(NamedTuple):
+class Remaining(NamedTuple):
     """What of a study is still to be trained.
 
     Attributes:
@@ -206,7 +206,7 @@ def cost(
     speeds: Mapping[str, Speed],
     ratios: Mapping[str, float],
     concurrent: int,
-    left: Left | None = None,
+    left: Remaining | None = None,
 ) -> Cost:
     """The estimated cost of a study, from the measured speed and the mean size of configurations.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from tune_ad.app.estimates.cost import (
     Cost,
-    Left,
+    Remaining,
     Size,
     Sizes,
     cost,
@@ -83,7 +83,7 @@ class Pricing:
             left = None
             if name == chosen.budget_name:
                 rest = self.left()
-                left = Left(rest, trials_by_baseline(study, rest.trials, self._ended()))
+                left = Remaining(rest, trials_by_baseline(study, rest.trials, self._ended()))
             training = cost(study, self.images(budget), speeds, ratios, parallel, left)
             extra = overhead(study, study.trials, options.backend)
             costs[name] = replace(training, overhead=extra)
