@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
 from analysis.document.blocks import Document, Figure
+from analysis.evidence.archives import archive
 from analysis.evidence.findings import words
 from analysis.evidence.questions import QUESTIONS, Asked, read
 from analysis.evidence.rules import rules_document
+from analysis.questions.comparison.studies import compare
 from analysis.report.study_report import document
 from analysis.study import StudyRecords, so_far
 from tune_ad.errors import UserError
@@ -62,21 +65,53 @@ def entries(folder: Path, records: Path) -> list[Entry]:
         for file in records.glob("*/*.json")
         if StudyFolder(file.parent).exists()
     }
-    if odd := named ^ stored.keys():
+    if missing := sorted(named - stored.keys()):
         raise UserError(
-            f"{folder / QUESTIONS} asks for {', '.join(sorted(named)) or 'nothing'}, but the "
-            f"records are of {', '.join(sorted(stored)) or 'nothing'}: give every study of "
-            f"{', '.join(sorted(odd))} a question and records"
+            f"{folder / QUESTIONS} asks for {', '.join(missing)}, of which there are no records; "
+            f"add {archive(folder / RECORDS, missing[0])}, or remove the question"
+        )
+    if unasked := sorted(stored.keys() - named):
+        raise UserError(
+            f"{folder / QUESTIONS} asks nothing of {', '.join(unasked)}, of which there are "
+            "records; give every study a question"
         )
     studies = {
         name: replace(StudyRecords.read(path), results=RESULTS) for name, path in stored.items()
     }
     reports = {one.report: _report(one, [studies[name] for name in one.folders]) for one in asked}
     of_reports = {one.report: tuple(studies[name] for name in one.folders) for one in asked}
+    for one in asked:
+        _check_settings(one, studies)
     return [_entry(one, of_reports, reports) for one in asked]
 
 
+def _check_settings(asked: Asked, studies: Mapping[str, StudyRecords]) -> None:
+    """Check what the words of a question take for granted about the training of baselines.
+
+    Raises:
+        UserError: with the trial that was trained otherwise.
+    """
+    for setting in asked.settings:
+        study = studies.get(setting.study)
+        trials = [t for t in study.trials if t.baseline == setting.baseline] if study else []
+        if not trials:
+            raise UserError(
+                f"{asked.question!r} is about settings of {setting.baseline} in {setting.study}, "
+                "of which there are no records"
+            )
+        for trial, (name, value) in product(trials, setting.params.items()):
+            if trial.params.get(name) != value:
+                raise UserError(
+                    f"the finding of {asked.question!r} no longer holds: trial {trial.number} of "
+                    f"{setting.study} ({setting.baseline}) has {name} = "
+                    f"{trial.params.get(name)!r}, not {value!r}; write it again"
+                )
+
+
 def _report(asked: Asked, studies: Sequence[StudyRecords]) -> Document:
+    if asked.pairs:
+        report = compare(studies, [(first, second) for first, second in asked.pairs])
+        return replace(report, summary=so_far(studies) + report.summary)
     return rules_document(studies) if asked.studies else document(studies[0])
 
 

@@ -4,6 +4,8 @@ The file holds, in the order of importance, a table `[[asked]]` for each questio
 
 - `question`, and `study`, the folder of records that answers it; or `studies`, several folders of
   one data set each, whose selection rules are compared, and `name`, the folder of that report;
+- `pairs`, with `studies`: the results of these studies are compared instead, in pairs of a
+  baseline of one and a baseline of another, such as `[["PGN", "KDE"]]`;
 - `finding`, optional: the answer in a person's words, short enough for the README. A number in it
   is a name in braces, such as `{loss}`, and is looked up in a table of the report by the entry of
   that name in `numbers`:
@@ -11,6 +13,8 @@ The file holds, in the order of importance, a table `[[asked]]` for each questio
   `tone`, `above` and `below` say what the words take for granted about that number; `report`
   names the report of another question that the table stands in;
 - `details`, optional: what the page says besides, at the study, with such numbers too;
+- `settings`, optional: what the words take for granted about the training of a baseline, such as
+  `[{study = "table1_mnist", baseline = "PGN", params = {scaling = "unit"}}]`;
 - `about`, optional: the baselines that the finding is about, if it is not about all; it does not
   begin with how far its studies are once their trials have ended. None, `[]`: only trials that
   have ended, or printed numbers;
@@ -42,14 +46,17 @@ NUMBER_KIND: Kind = {
     "above?": NUMBER,
     "below?": NUMBER,
 }
+SETTING_KIND: Kind = {"study": str, "baseline": str, "params": {"*": (bool, int, float, str)}}
 ASKED_KIND: Kind = {
     "question": str,
     "study?": str,
     "studies?": [str],
     "name?": str,
+    "pairs?": [[str]],
     "finding?": str,
     "details?": str,
     "numbers?": {"*": NUMBER_KIND},
+    "settings?": [SETTING_KIND],
     "about?": [str],
     "against?": str,
     "figure?": str,
@@ -83,6 +90,15 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """Hyperparameters that all trials of a baseline have; the attributes are those of the file."""
+
+    study: str
+    baseline: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Asked:
     """A question that studies answer; the attributes are those of the file."""
 
@@ -90,9 +106,11 @@ class Asked:
     study: str = ""
     studies: Sequence[str] = ()
     name: str = ""
+    pairs: Sequence[Sequence[str]] = ()
     finding: str = ""
     details: str = ""
     numbers: Mapping[str, Number] = field(default_factory=dict)
+    settings: Sequence[Setting] = ()
     about: Sequence[str] | None = None
     against: str = ""
     figure: str = ""
@@ -171,11 +189,16 @@ def _asked(path: Path, entry: Mapping[str, Any]) -> Asked:
     numbers = {
         name: _row(Number, path, number) for name, number in entry.get("numbers", {}).items()
     }
-    asked = _row(Asked, path, {**entry, "numbers": numbers})
+    settings = [_row(Setting, path, setting) for setting in entry.get("settings", [])]
+    asked = _row(Asked, path, {**entry, "numbers": numbers, "settings": settings})
     if bool(asked.study) == bool(asked.studies):
         raise UserError(f"{path}: {asked.question!r} needs either `study` or `studies`")
     if bool(asked.studies) != bool(asked.name):
         raise UserError(f"{path}: {asked.question!r} needs a `name`, but only with `studies`")
+    if asked.pairs and not asked.studies:
+        raise UserError(f"{path}: {asked.question!r} has `pairs`, but no `studies` to compare")
+    if odd := [pair for pair in asked.pairs if len(pair) != 2]:
+        raise UserError(f"{path}: {asked.question!r}: {odd[0]} in `pairs` is no pair")
     if asked.about is not None and not asked.finding:
         raise UserError(f"{path}: {asked.question!r} says what a finding is `about`, but has none")
     if asked.details and not asked.finding:

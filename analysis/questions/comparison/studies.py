@@ -60,18 +60,25 @@ class _Notes(NamedTuple):
     left_out: Sequence[str]
 
 
-def compare(studies: Sequence[StudyRecords]) -> Document:
+def compare(
+    studies: Sequence[StudyRecords], baselines: Collection[tuple[str, str]] = ()
+) -> Document:
     """The report on several studies.
 
+    Args:
+        studies: the records of the studies.
+        baselines: the names of two baselines for each pair of results that is compared, one of
+            each study, fixed before the results are known; none: see `pairs_across_studies`.
+
     Raises:
-        UserError: if there are fewer than two, or one is named twice.
+        UserError: if there are fewer than two, one is named twice, or a pair is of no two results.
     """
     names = labels(studies)
     unlike = differing_tasks(studies)
     quoted = {name: results(study) for name, study in zip(names, studies, strict=True)}
     contenders = contenders_of(quoted, unlike)
     by_study = {name: [c for c in contenders if c.study == name] for name in names}
-    pairs = pairs_across_studies(contenders)
+    pairs = _pairs_of(contenders, baselines) if baselines else pairs_across_studies(contenders)
     pair_contrasts = contrasts(pairs)
     differences = setting_differences(studies, names)
     notes = _Notes(
@@ -152,6 +159,33 @@ def pairs_across_studies(contenders: Sequence[Contender]) -> list[Pair]:
             first.result.label == second.result.label or not {first.study, second.study} <= several
         )
     ]
+
+
+def _pairs_of(
+    contenders: Sequence[Contender], baselines: Collection[tuple[str, str]]
+) -> list[Pair]:
+    """The pairs of results from different studies with these baselines, in this order of studies.
+
+    Raises:
+        UserError: if there are none.
+    """
+    order = list(dict.fromkeys(contender.study for contender in contenders))
+
+    def names(pair: Pair) -> tuple[str, ...]:
+        first, second = sorted(pair, key=lambda one: order.index(one.study))
+        return first.result.label, second.result.label
+
+    found = [
+        pair
+        for pair in every_pair(contenders)
+        if pair[0].study != pair[1].study and names(pair) in baselines
+    ]
+    if odd := [pair for pair in baselines if pair not in map(names, found)]:
+        raise UserError(
+            f"the studies {in_words(order)} have no results of {in_words(odd[0])} that share a "
+            f"class; they have {in_words(sorted({one.result.label for one in contenders}))}"
+        )
+    return found
 
 
 def _quotes(studies: Sequence[StudyRecords], by_study: ByStudy, notes: _Notes) -> list[Block]:

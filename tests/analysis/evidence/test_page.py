@@ -140,7 +140,10 @@ def test_reports_of_studies_that_are_no_longer_shown_are_removed(folder):
 
 def test_a_study_without_a_question_is_refused(folder):
     (folder / "questions.toml").write_text(QUESTIONS.replace('"second"', '"third"'))
-    with pytest.raises(UserError, match="give every study of second, third a question"):
+    with pytest.raises(UserError, match=r"asks for third, .*add .*records/third\.tar\.xz, or"):
+        answered(folder)
+    asked(folder, '[[asked]]\nstudy = "second"\nquestion = "Does width help?"\n', "")
+    with pytest.raises(UserError, match="asks nothing of second, .*give every study a question"):
         answered(folder)
 
 
@@ -152,7 +155,7 @@ def test_a_refusal_is_one_line_with_exit_code_2(folder):
     ended = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT)
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("error: ") and "a question" in line
+    assert line.startswith("error: ") and "the question" in line
 
 
 def test_records_and_reports_are_less_than_60_megabytes():
@@ -223,6 +226,12 @@ def test_a_finding_that_its_report_does_not_show_is_refused(folder, old, new, me
         ('question = "Does width help?"\n', "", "lacks asked.0.question"),
         ('study = "second"', 'studies = ["first", "second"]', "needs a `name`, but only with"),
         ('study = "second"', 'study = "second"\nname = "x"', "needs a `name`, but only with"),
+        ('study = "second"', 'study = "second"\npairs = [["a", "b"]]', "has `pairs`, but no"),
+        (
+            'study = "second"',
+            'studies = ["first", "second"]\nname = "x"\npairs = [["a"]]',
+            "['a'] in `pairs` is no pair",
+        ),
     ],
 )
 def test_a_damaged_file_of_questions_is_refused(folder, old, new, message):
@@ -340,6 +349,53 @@ def test_rules_are_compared_over_studies_and_named(folder):
     assert (folder / "reports" / "rules" / "report.md").is_file()
     asked(folder, "[[left]]", f"[[asked]]\n{both}[[left]]".replace("rules", "second"))
     with pytest.raises(UserError, match="two reports are called 'second'"):
+        answered(folder)
+
+
+SETTINGS = """finding = "All have a width of 1."
+settings = [{ study = "first", baseline = "PGN", params = { width = 1.0 } }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", ""),
+        (
+            "width = 1.0",
+            "width = 2.0",
+            "trial 0 of first (PGN) has width = 1.0, not 2.0; write it",
+        ),
+        ("width = 1.0", 'depth = "x"', "trial 0 of first (PGN) has depth = None, not 'x'"),
+        ('"first"', '"second"', "trial 1 of second (PGN) has width = 2.0, not 1.0"),
+        ('"first"', '"third"', "settings of PGN in third, of which there are no records"),
+        ('"PGN"', '"AE"', "settings of AE in first, of which there are no records"),
+        ("{ width = 1.0 }", "{ width = [1] }", "settings.0.params.width cannot be [1]"),
+        ("params", "param", "lacks asked.0.settings.0.params"),
+    ],
+)
+def test_what_a_finding_says_of_settings_is_checked(folder, old, new, message):
+    finding = SETTINGS.replace(old, new)
+    asked(folder, 'question = "Does width help?"\n', f'question = "Does width help?"\n{finding}')
+    if not message:
+        assert answered(folder)[0].finding == "All have a width of 1."
+        return
+    with pytest.raises(UserError, match=re.escape(message)):
+        answered(folder)
+
+
+def test_results_of_two_studies_are_compared_in_the_pairs_that_are_named(folder):
+    both = 'studies = ["second", "first"]\nname = "both"\nquestion = "Which?"\n'
+    pairs = 'pairs = [["PGN", "PGN"]]\n'
+    asked(folder, "[[left]]", f"[[asked]]\n{both}{pairs}[[left]]")
+    (*_, third) = answered(folder)
+    assert third.place == "reports/both"
+    names = {table.name for table in third.report.all_tables()}
+    assert "quotes" in names
+    (folder / "questions.toml").write_text(
+        QUESTIONS + f"[[asked]]\n{both}{pairs}".replace("PGN", "AE")
+    )
+    with pytest.raises(UserError, match="no results of AE and AE that share a class"):
         answered(folder)
 
 
@@ -513,5 +569,5 @@ def test_the_readme_begins_with_the_findings_between_its_marks(folder):
 
 def test_a_folder_without_records_is_refused_in_a_line(tmp_path):
     (tmp_path / "questions.toml").write_text(QUESTIONS, encoding="utf-8")
-    with pytest.raises(UserError, match="the records are of nothing"):
+    with pytest.raises(UserError, match="asks for first, second, of which there are no records"):
         answered(tmp_path)

@@ -492,6 +492,20 @@ def test_studies_with_several_results_are_paired_baseline_by_baseline(tmp_path):
     assert len(set(names)) == len(names)
 
 
+def test_pairs_of_baselines_that_are_named_are_compared_and_no_others(tmp_path):
+    one = make(tmp_path / "1", {"AE": aurocs(0.7), "PGN": aurocs(0.9, seed=1)}, name="1")
+    two = make(tmp_path / "2", {"AE": aurocs(0.72, seed=2), "KDE": aurocs(0.8, seed=3)}, name="2")
+    report = compare([one, two], [("PGN", "KDE"), ("AE", "KDE")])
+    pairs = table(report, "pairs_results").shown
+    assert [*zip(pairs["first"], pairs["second"], strict=True)] == [
+        ("PGN, 1", "KDE, 2"),
+        ("KDE, 2", "AE, 1"),
+    ]
+    assert "after Holm over 2 tests" in report.summary
+    with pytest.raises(UserError, match="no results of KDE and PGN that share a class"):
+        compare([one, two], [("KDE", "PGN")])
+
+
 def test_a_contender_without_test_aurocs_has_no_values(tmp_path):
     study = make(tmp_path, {"AE": aurocs(0.7)})
     (result,) = results(study)
