@@ -1,13 +1,12 @@
 """What was not run, and what it would cost: measured in what ran, or estimated beforehand."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from analysis.document.format import in_words
-from analysis.evidence.entries import Entry
 from analysis.evidence.questions import QUESTIONS, NotRun
 from analysis.report.next_steps import settings
 from analysis.report.render.markdown import escaped
@@ -58,20 +57,19 @@ def prices(folder: Path) -> dict[str, Price]:
     }
 
 
-def not_run(shown: Sequence[Entry], left: Sequence[NotRun], folder: Path) -> list[str]:
+def not_run(studies: Collection[StudyRecords], left: Sequence[NotRun], folder: Path) -> list[str]:
     """The section of the page, as blocks of Markdown; none if everything was run.
 
     Args:
-        shown: the questions, answered.
+        studies: the studies that were run.
         left: what was not run.
         folder: the folder of the estimates.
 
     Raises:
         UserError: if a command has no estimate, or is that of a study with records.
     """
-    studies = {study.name: study for entry in shown for study in entry.studies}
     known = Known(prices(folder), folder / COSTS)
-    lines = [f"- {escaped(text)}" for study in studies.values() for text in _rest(study, known)]
+    lines = [f"- {escaped(text)}" for study in studies for text in _rest(study, known)]
     for one in left:
         _check(one, studies, folder)
         lines.append(f"- {_estimated(one, known.price(one.options))}")
@@ -121,10 +119,10 @@ class Known:
         return trials[baseline] if baseline else in_words([*dict.fromkeys(trials.values())])
 
 
-def _check(one: NotRun, studies: Mapping[str, StudyRecords], folder: Path) -> None:
+def _check(one: NotRun, studies: Collection[StudyRecords], folder: Path) -> None:
     """Refuse what has records: of the same search, budget and changes, by whatever backend."""
     asked = {*shlex.split(one.options)}
-    if any({*settings(study)} - SERIAL == asked for study in studies.values()):
+    if any({*settings(study)} - SERIAL == asked for study in studies):
         raise UserError(
             f"{folder / QUESTIONS} says that {one.options!r} was not run, but it has records: "
             "remove that entry"

@@ -47,8 +47,8 @@ class Entry(NamedTuple):
         return f"{REPORTS}/{self.asked.report}"
 
 
-def entries(folder: Path, records: Path) -> list[Entry]:
-    """The questions of a folder in their order, answered by records.
+def studies_of(folder: Path, records: Path) -> dict[str, StudyRecords]:
+    """The studies that the questions of a folder are about, by the names of their folders.
 
     Args:
         folder: the folder of the questions.
@@ -56,7 +56,7 @@ def entries(folder: Path, records: Path) -> list[Entry]:
 
     Raises:
         UserError: if a study has no question or a question no study, a record is damaged, or a
-            finding no longer holds.
+            setting is not the one that a finding takes for granted.
     """
     asked = read(folder).asked
     named = {name for one in asked for name in one.folders}
@@ -78,10 +78,24 @@ def entries(folder: Path, records: Path) -> list[Entry]:
     studies = {
         name: replace(StudyRecords.read(path), results=RESULTS) for name, path in stored.items()
     }
-    reports = {one.report: _report(one, [studies[name] for name in one.folders]) for one in asked}
-    of_reports = {one.report: tuple(studies[name] for name in one.folders) for one in asked}
     for one in asked:
         _check_settings(one, studies)
+    return studies
+
+
+def entries(folder: Path, studies: Mapping[str, StudyRecords]) -> list[Entry]:
+    """The questions of a folder in their order, answered by the records of studies.
+
+    Args:
+        folder: the folder of the questions.
+        studies: the studies of `studies_of`.
+
+    Raises:
+        UserError: if a finding no longer holds.
+    """
+    asked = read(folder).asked
+    reports = {one.report: _report(one, [studies[name] for name in one.folders]) for one in asked}
+    of_reports = {one.report: tuple(studies[name] for name in one.folders) for one in asked}
     return [_entry(one, of_reports, reports) for one in asked]
 
 

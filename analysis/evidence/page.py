@@ -11,7 +11,7 @@ from analysis.document.blocks import Document, Figure, Section, Text
 from analysis.document.format import in_words
 from analysis.evidence.archives import archive, unpacked
 from analysis.evidence.costs import not_run
-from analysis.evidence.entries import RECORDS, REPORTS, Entry, entries
+from analysis.evidence.entries import RECORDS, REPORTS, Entry, entries, studies_of
 from analysis.evidence.papers import contradictions
 from analysis.evidence.questions import read
 from analysis.questions.comparison.overview import OVERVIEW
@@ -64,7 +64,8 @@ def page(folder: Path, shown: Sequence[Entry]) -> str:
     parts.append("## The studies")
     for numbered in by_report.values():
         parts += _section(dict(numbered))
-    parts += not_run(shown, questions.left, folder)
+    studies = {study.name: study for entry in shown for study in entry.studies}
+    parts += not_run(studies.values(), questions.left, folder)
     return "\n\n".join(parts) + "\n"
 
 
@@ -85,10 +86,13 @@ def write(folder: Path, readme: Path | None = None) -> None:
         readme: the README that begins with the first findings; None = none.
 
     Raises:
-        UserError: as `entries` does, or if the README has no place for the findings.
+        UserError: as `studies_of`, `not_run` and `entries` do, or if the README has no place for
+            the findings.
     """
     with unpacked(folder / RECORDS) as records:
-        shown = entries(folder, records)
+        studies = studies_of(folder, records)
+        not_run(studies.values(), read(folder).left, folder)  # refuses before minutes of reports
+        shown = entries(folder, studies)
         text = page(folder, shown)
         led = None if readme is None else leading(readme, folder, shown)
         for place, entry in {entry.place: entry for entry in shown}.items():

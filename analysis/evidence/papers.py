@@ -25,7 +25,8 @@ DIFFERS = ("better", "worse")
 ABOUT_CELLS = (
     "Our results of published settings beside the printed ones, class by class; averages are left "
     "out. Higher and lower: by a test over seeds at 0.05, after Holm over the cells of a table "
-    "that have been run; alike: shown to lie within two points."
+    "that have been run; alike: shown to lie within two points. Of a cell that several studies "
+    "have, the one with the most seeds counts."
 )
 
 
@@ -82,20 +83,37 @@ def _lists(said: Sequence[str], items: Sequence[str]) -> list[str]:
 
 
 def _printed(shown: Sequence[Entry]) -> Iterator[Printed]:
-    """The comparable results of all reports by printed table, data set and baseline, once each."""
+    """The comparable results of all reports by printed table, data set and baseline."""
     papers = {f"{PUBLISHED}{table.name}": table.title for table in tables()}
-    for entry in {entry.place: entry for entry in shown}.values():
-        for table in entry.report.all_tables():
-            if table.name not in papers:
-                continue
-            cells = table.stored
-            compared = (cells["verdict"] != NOT_COMPARABLE) & cells["difference"].notna()
-            cells = cells[compared & (cells["class"] != MEAN)]
-            for (data_set, baseline), of_one in cells.groupby(
-                ["data set", "baseline"], sort=False
-            ):
-                names = (papers[table.name], str(data_set), str(baseline))
-                yield Printed(entry, table.name, *names, of_one)
+    compared = [
+        cells.assign(entry=entry.place, table=table.name)
+        for entry in shown
+        for table in entry.report.all_tables()
+        if table.name in papers and len(cells := _comparable(table.stored))
+    ]
+    if not compared:
+        return
+    by_place = {entry.place: entry for entry in shown}
+    groups = _with_most_seeds(pd.concat(compared)).groupby(
+        ["entry", "table", "data set", "baseline"], sort=False
+    )
+    for names, cells in groups:
+        place, table_name, data_set, baseline = map(str, names)
+        paper = papers[table_name]
+        yield Printed(by_place[place], table_name, paper, data_set, baseline, cells)
+
+
+def _comparable(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of a table that are compared, without averages."""
+    compared = (cells["verdict"] != NOT_COMPARABLE) & cells["difference"].notna()
+    return cells[compared & (cells["class"] != MEAN)]
+
+
+def _with_most_seeds(cells: pd.DataFrame) -> pd.DataFrame:
+    """Of each cell of a printed table the result with the most seeds, of several the first."""
+    cell = ["table", "data set", "class", "outsider", "baseline"]
+    best = cells.reset_index(drop=True).sort_values("ours n", ascending=False, kind="stable")
+    return best.drop_duplicates(cell).sort_index()
 
 
 def _item(printed: Printed) -> str:

@@ -16,7 +16,7 @@ import pytest
 from analysis.document.blocks import Section, Table
 from analysis.evidence.archives import pack, unpacked
 from analysis.evidence.costs import Known, _rest
-from analysis.evidence.entries import entries
+from analysis.evidence.entries import entries, studies_of
 from analysis.evidence.page import (
     BEGIN,
     END,
@@ -90,7 +90,7 @@ def folder(tmp_path):
 
 
 def answered(folder):
-    return entries(folder, folder / "records")
+    return entries(folder, studies_of(folder, folder / "records"))
 
 
 def pack_all(folder):
@@ -165,7 +165,7 @@ def test_records_and_reports_are_less_than_60_megabytes():
 @pytest.mark.slow
 def test_the_page_and_the_readme_of_this_project_are_what_its_records_say():
     with unpacked(RESULTS / "records") as records:
-        shown = entries(RESULTS, records)
+        shown = entries(RESULTS, studies_of(RESULTS, records))
         written = (RESULTS / "README.md").read_text(encoding="utf-8")
         assert written == page(RESULTS, shown), "make results"
         readme = PROJECT / "README.md"
@@ -435,6 +435,20 @@ def test_printed_numbers_are_compared_by_baseline_and_paper(folder):
     assert text.count("PGN on mnist") == 1 and "VAE" not in text
     others = text[text.index("## Printed numbers that are not contradicted") :]
     assert f"AE on mnist, {paper}, 1 cell: 1 alike." in others
+    again = cells.iloc[[0, 3]].assign(verdict="unsure", difference=-0.001)
+    again["ours n"] = [20, 2]  # of PGN more seeds than above, of AE fewer
+    table = Table("published_pgn_table1", again, data=again)
+    more = answered(folder)[1]
+    report = replace(more.report, sections=[Section("Published", [table])])
+    text = "\n".join(contradictions([*shown, more._replace(report=report)]))
+    assert "What contradicts the papers" not in text
+    assert (
+        f"PGN on mnist, {paper}, 1 cell: 1 without a verdict. Largest difference: class 1" in text
+    )
+    assert (
+        "class 0, -0.1 points from the printed 90.0 (p = 0.001 after Holm, n = 20 seeds)" in text
+    )
+    assert text.count("AE on mnist") == 1 and "1 cell: 1 alike." in text
 
 
 def test_what_a_paper_says_stands_beside_the_finding(folder):
