@@ -125,7 +125,8 @@ def _check_settings(asked: Asked, studies: Mapping[str, StudyRecords]) -> None:
 def _report(asked: Asked, studies: Sequence[StudyRecords]) -> Document:
     if asked.pairs:
         report = compare(studies, [(first, second) for first, second in asked.pairs])
-        return replace(report, summary=so_far(studies) + report.summary)
+        begun = so_far(studies).strip()
+        return replace(report, summary="\n".join(filter(None, (begun, report.summary))))
     return rules_document(studies) if asked.studies else document(studies[0])
 
 

@@ -15,6 +15,7 @@ from analysis.evidence.entries import RECORDS, REPORTS, Entry, entries, studies_
 from analysis.evidence.papers import contradictions
 from analysis.evidence.questions import read
 from analysis.questions.comparison.overview import OVERVIEW
+from analysis.questions.comparison.studies import PAIRS
 from analysis.report.next_steps import repeating
 from analysis.report.render.content import TableView, section_views
 from analysis.report.render.export import export
@@ -185,8 +186,8 @@ def _section(entries: Mapping[int, Entry]) -> list[str]:
 
 
 def _overview(report: Document) -> list[str]:
-    """The table of all results of a report, and what it shows; empty without one."""
-    found = [table for table in report.all_tables() if table.name == OVERVIEW]
+    """The table of all results of a report, or of its tests, with its caption; or nothing."""
+    found = [table for table in report.all_tables() if table.name in (OVERVIEW, PAIRS)]
     if not found:
         return []
     (view,) = section_views(Document("", "", [Section("", found)]))[0].blocks

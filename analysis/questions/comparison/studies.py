@@ -37,6 +37,9 @@ from tune_ad.errors import UserError
 from tune_ad.sample_sizes import LEAST_PAIRS
 
 LONGEST_VALUE = 120  # maximum length of a displayed value
+TABLES = "results"
+PAIRS = f"pairs_{TABLES}"
+"""The name of the table of tests."""
 NOT_COMPARABLE, NOT_TESTED = "Not comparable:", "Not tested:"
 
 
@@ -94,7 +97,7 @@ def compare(
         Section("Differences between the studies", _differing(differences, notes.caveats)),
     ]
     if contenders:
-        tables = comparison_tables(contenders, pairs, pair_contrasts, "results")
+        tables = comparison_tables(contenders, pairs, pair_contrasts, TABLES)
         sections.append(Section("Class by class", [*_untested(notes), *tables]))
     return Document(in_words(names), _summary(contenders, notes), sections)
 

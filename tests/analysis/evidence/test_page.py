@@ -390,8 +390,10 @@ def test_results_of_two_studies_are_compared_in_the_pairs_that_are_named(folder)
     asked(folder, "[[left]]", f"[[asked]]\n{both}{pairs}[[left]]")
     (*_, third) = answered(folder)
     assert third.place == "reports/both"
-    names = {table.name for table in third.report.all_tables()}
-    assert "quotes" in names
+    text = page(folder, answered(folder))
+    section = text[text.index("### both") :]
+    assert "| PGN, second | PGN, first |" in section and "P(first" in section
+    assert third.report.summary.startswith("- PGN, second")
     (folder / "questions.toml").write_text(
         QUESTIONS + f"[[asked]]\n{both}{pairs}".replace("PGN", "AE")
     )
