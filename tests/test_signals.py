@@ -331,8 +331,11 @@ def test_an_interruption_is_never_taken_for_an_error_of_a_detector_wherever_it_c
 
     def check():
         assert all(text.startswith("int cannot be built: LookupError: no layer") for text in said)
+        assert not 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 60, "only that of the test"
+        assert signal.getsignal(signal.SIGALRM) is before
 
-    wherever(lambda: None, run, check)
+    before = signal.getsignal(signal.SIGALRM)
+    wherever(lambda: signal.signal(signal.SIGINT, HANDLER), run, check)
     assert len(said) > 1
 
 

@@ -72,7 +72,8 @@ def replaced(path: Path) -> Iterator[Path]:
         with signals_afterwards():  # between two steps there is no folder at the path
             _exchange(path, unfinished, earlier)
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        with signals_afterwards():
+            shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _exchange(path: Path, new: Path, earlier: Path) -> None:

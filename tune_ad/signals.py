@@ -131,11 +131,9 @@ def foreign_code() -> Iterator[None]:
         except BaseException as error:
             if _is_abandoned(error):
                 raise
-            if not received:
-                raise ForeignError(error) from error
-            if isinstance(error, Exception):
+            if received:
                 raise KeyboardInterrupt from error
-            raise
+            raise ForeignError(error) from error
         if received:
             raise KeyboardInterrupt
 
@@ -216,20 +214,28 @@ def alarm(seconds: float, doing: str = "it hangs") -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise TimeoutError(f"it takes more than {seconds:g} s")
 
-    before, began = signal.signal(signal.SIGALRM, interrupt), time.perf_counter()
+    before, began = signal.getsignal(signal.SIGALRM), time.perf_counter()
     watcher = WATCHER.get()
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        if watcher is not None:
-            watcher.asks(doing, seconds)
-        yield
-    finally:
+
+    def disarm() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        if watcher is not None:
-            watcher.answered()
         restore({signal.SIGALRM: before})
         if left:
             signal.setitimer(signal.ITIMER_REAL, max(left - time.perf_counter() + began, 1e-3))
+
+    try:
+        try:
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            if watcher is not None:
+                watcher.asks(doing, seconds)
+            yield
+        finally:
+            disarm()
+            if watcher is not None:
+                watcher.answered()
+    finally:
+        disarm()  # once more: a signal may have interrupted the first
 
 
 @contextmanager

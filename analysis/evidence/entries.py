@@ -91,7 +91,7 @@ def entries(folder: Path, studies: Mapping[str, StudyRecords]) -> list[Entry]:
         studies: the studies of `studies_of`.
 
     Raises:
-        UserError: if a finding no longer holds.
+        UserError: if a finding no longer holds, or studies lack the results of a pair.
     """
     asked = read(folder).asked
     reports = {one.report: _report(one, [studies[name] for name in one.folders]) for one in asked}

@@ -190,7 +190,7 @@ def _overview(report: Document) -> list[str]:
     found = [table for table in report.all_tables() if table.name in (OVERVIEW, PAIRS)]
     if not found:
         return []
-    (view,) = section_views(Document("", "", [Section("", found)]))[0].blocks
+    (view,) = section_views(Document("", "", [Section("", found[:1])]))[0].blocks
     about = f"{found[0].caption} {found[0].details}".strip()
     return [pipes(view), escaped(about)] if isinstance(view, TableView) else []
 

@@ -25,8 +25,8 @@ DIFFERS = ("better", "worse")
 ABOUT_CELLS = (
     "Our results of published settings beside the printed ones, class by class; averages are left "
     "out. Higher and lower: by a test over seeds at 0.05, after Holm over the cells of a table "
-    "that have been run; alike: shown to lie within two points. Of a cell that several studies "
-    "have, the one with the most seeds counts."
+    "that its study has run; alike: shown to lie within two points. Of a cell that several "
+    "studies have, the one with the most seeds counts."
 )
 
 

@@ -47,7 +47,7 @@ def _run_one(loop: TrialLoop, suite: Suite, spec: TrialSpec, device: str) -> Non
                 message = next(received)
         except ForeignError as fault:  # as under Ray: the trial is recorded as failed
             if has_lost_gpu(fault.error):
-                raise fault.error from None
+                raise fault.error from fault.error.__cause__
             loop.crashed(spec.number, one_line(fault.error))
             return
         if isinstance(message, Progress):

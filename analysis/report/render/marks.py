@@ -64,8 +64,7 @@ def _unnamed(drawing: theme.Sheet, axes: Axes) -> Iterator[tuple[str, np.ndarray
             at = _positions(axes, artist)
             if at is not None:
                 label, x, y = _in_view(axes, str(artist.get_label()), at)
-                is_line = isinstance(artist, Line2D | StepPatch)
-                chosen = _apart(axes, x, y) if is_line else slice(None)
+                chosen = _apart(axes, x, y) if _is_line(artist) else slice(None)
                 yield label, x[chosen], y[chosen]
     for bars in axes.containers:
         if isinstance(bars, BarContainer):
@@ -101,6 +100,13 @@ def _in_view(axes: Axes, label: str, positions: object) -> tuple[str, np.ndarray
         at = at[np.linspace(0, len(at) - 1, MOST).round().astype(int)]
     name = "" if label[:1] in NAMELESS else label
     return name, at[:, 0], at[:, 1]
+
+
+def _is_line(artist: Artist) -> bool:
+    """Whether an artist is a line without a marker at each value."""
+    if isinstance(artist, Line2D):
+        return artist.get_marker() in ("None", "none", "", " ", None)
+    return isinstance(artist, StepPatch)
 
 
 def _apart(axes: Axes, x: np.ndarray, y: np.ndarray) -> list[int]:
